@@ -1,0 +1,86 @@
+"""Prediction rigidities for machine-learned interatomic potentials.
+
+The use cases of the command line on arrays and on files::
+
+    import prcli
+
+    record = prcli.hessian("train.h5")
+    scores = prcli.score(record, "pool.h5")
+    selection = prcli.select("pool.h5", 10, train="train.h5", target="target.h5")
+
+Names are imported when they are first used, so that the command line starts quickly.
+"""
+
+__version__ = "0.1.0"
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prcli.data.features import Features
+    from prcli.data.hessian_file import read_hessian, write_hessian
+    from prcli.data.hessian_record import HessianRecord
+    from prcli.data.store import FeatureStore, open_store
+    from prcli.data.store_writer import StoreWriter
+    from prcli.errors import PrcliError
+    from prcli.workflows.api import hessian, score, select
+    from prcli.workflows.features_import import ImportRequest, import_features
+    from prcli.workflows.hessian_options import HessianOptions
+    from prcli.workflows.inputs import InputOptions
+    from prcli.workflows.score import Scores
+    from prcli.workflows.select import Selection
+
+__all__ = [
+    "FeatureStore",
+    "Features",
+    "HessianOptions",
+    "HessianRecord",
+    "ImportRequest",
+    "InputOptions",
+    "PrcliError",
+    "Scores",
+    "Selection",
+    "StoreWriter",
+    "hessian",
+    "import_features",
+    "open_store",
+    "read_hessian",
+    "score",
+    "select",
+    "write_hessian",
+]
+
+_HOMES = {
+    "FeatureStore": "prcli.data.store",
+    "Features": "prcli.data.features",
+    "HessianOptions": "prcli.workflows.hessian_options",
+    "HessianRecord": "prcli.data.hessian_record",
+    "ImportRequest": "prcli.workflows.features_import",
+    "InputOptions": "prcli.workflows.inputs",
+    "PrcliError": "prcli.errors",
+    "Scores": "prcli.workflows.score",
+    "Selection": "prcli.workflows.select",
+    "StoreWriter": "prcli.data.store_writer",
+    "hessian": "prcli.workflows.api",
+    "import_features": "prcli.workflows.features_import",
+    "open_store": "prcli.data.store",
+    "read_hessian": "prcli.data.hessian_file",
+    "score": "prcli.workflows.api",
+    "select": "prcli.workflows.api",
+    "write_hessian": "prcli.data.hessian_file",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'prcli' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted([*__all__, "__version__"])

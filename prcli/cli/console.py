@@ -1,0 +1,150 @@
+"""What a person sees: tables on stdout; progress, messages and errors on stderr."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prcli.records import Progress, no_progress
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+_LABELS = {
+    "hessian": "training rows",
+    "scale": "scale",
+    "score": "rows",
+    "select": "picks",
+    "import": "structures",
+    "write": "frames",
+}
+
+
+class _Messages(logging.Handler):
+    """Messages of the library on stderr, warnings marked as such."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one message."""
+        prefix = "warning: " if record.levelno >= logging.WARNING else ""
+        click.echo(f"prcli: {prefix}{record.getMessage()}", err=True)
+
+
+@contextmanager
+def session(*, quiet: bool, verbose: bool, threads: int | None) -> Iterator[Progress]:
+    """Set up messages, threads and progress for the body of a command.
+
+    Yields
+    ------
+    progress : callable
+        Draws a bar on a terminal, and nothing elsewhere.
+    """
+    from prcli.parallel.threads import limit_threads
+
+    logger = logging.getLogger("prcli")
+    handler = _Messages()
+    level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        with limit_threads(threads), _progress(quiet) as progress:
+            yield progress
+    finally:
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Progress]:
+    if quiet or not sys.stderr.isatty():
+        yield no_progress
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(task: str, done: int, total: int | None) -> None:
+            if task not in tasks:
+                tasks[task] = bars.add_task(_LABELS.get(task, task), total=total)
+            bars.update(tasks[task], completed=done, total=total)
+
+        yield report
+
+
+def emit_table(
+    table_format: str | None,
+    columns: Sequence[str],
+    batches: Iterable[Mapping[str, Any]],
+) -> None:
+    """Write a table to stdout.
+
+    Parameters
+    ----------
+    table_format : {"table", "tsv", "csv", "jsonl"}, optional
+        By default a table on a terminal and tsv elsewhere.
+    columns : sequence of str
+    batches : iterable of mapping of str to array
+    """
+    table_format = table_format or ("table" if sys.stdout.isatty() else "tsv")
+    if table_format == "table":
+        _print_table(columns, batches)
+        return
+    from prcli.data.tables import write_table
+
+    write_table(sys.stdout, table_format, columns, batches)  # type: ignore[arg-type]
+    sys.stdout.flush()
+
+
+def _print_table(columns: Sequence[str], batches: Iterable[Mapping[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    numeric: dict[str, bool] = {}
+    rows: list[list[str]] = []
+    for batch in batches:
+        for name in columns:
+            numeric.setdefault(
+                name,
+                getattr(batch[name], "dtype", None) is not None and batch[name].dtype.kind in "iuf",
+            )
+        rows += [
+            [escape(_cell(value)) for value in row]
+            for row in zip(*(batch[name] for name in columns), strict=True)
+        ]
+    table = Table(box=None, pad_edge=False)
+    for name in columns:
+        table.add_column(name, justify="right" if numeric.get(name) else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+
+
+def _cell(value: Any) -> str:
+    """Six digits are enough for eyes; the other formats keep all of them."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def emit_bytes(pieces: Iterable[bytes]) -> None:
+    """Write frames to stdout as they are."""
+    stream = sys.stdout.buffer
+    for piece in pieces:
+        stream.write(piece)
+    stream.flush()

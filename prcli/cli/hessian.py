@@ -1,0 +1,59 @@
+"""``prcli hessian``: sum training sets and Hessian files."""
+
+from __future__ import annotations
+
+import click
+
+from prcli.cli.console import session
+from prcli.cli.options import (
+    common_options,
+    input_options,
+    number_options,
+    overwrite_opt,
+    provenance_opt,
+)
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="IN...")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Hessian file to write.")
+@number_options
+@input_options
+@overwrite_opt
+@provenance_opt
+@common_options
+def hessian(
+    inputs: tuple[str, ...],
+    output: str,
+    overwrite: bool,
+    with_provenance: bool,
+    quiet: bool,
+    verbose: bool,
+    threads: int | None,
+    **choices: object,
+) -> None:
+    """Sum feature stores, extxyz files with features and Hessian files into one Hessian.
+
+    What Hessian files store is kept; an option given overrides it. The same command merges
+    shards.
+
+    \b
+    Examples:
+      prcli hessian train.h5 -o train.hessian
+      prcli hessian part-*.hessian -o all.hessian
+    """
+    from prcli.cli.requests import hessian_options, input_choices
+    from prcli.workflows.hessian_run import HessianRequest, build_hessian
+
+    request = HessianRequest(
+        inputs, output, hessian_options(choices), input_choices(choices), overwrite, with_provenance
+    )
+    with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
+        record = build_hessian(request, progress)
+    if not quiet:
+        click.echo(
+            f"prcli: {output}: {record.n_structures} structures, {record.n_features} features, "
+            f"scale {record.scale_rule} = {record.scale:.6g}, "
+            f"regularizer {record.regularizer:.6g}",
+            err=True,
+        )

@@ -1,0 +1,124 @@
+"""Options that several commands share: defined once, so that a word means one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from prcli.cli.config import load_config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class NumberOrWord(click.ParamType[str | float]):
+    """A number, or one of some words."""
+
+    name = "number"
+
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Show the words."""
+        return "[" + "|".join([*self.words, "NUMBER"]) + "]"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | float:
+        """Take a word as it is, anything else as a number."""
+        if value in self.words:
+            return str(value)
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            self.fail(f"{value!r} is neither a number nor one of {', '.join(self.words)}.")
+
+
+def compose(*decorators: Callable[[F], F]) -> Callable[[F], F]:
+    """Apply several option decorators, the first one on top."""
+
+    def apply(function: F) -> F:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+config_opt = click.option(
+    "--config",
+    type=click.Path(dir_okay=False),
+    is_eager=True,
+    expose_value=False,
+    callback=load_config,
+    help="TOML file with a section per command; the command line wins.",
+)
+quiet_opt = click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
+verbose_opt = click.option("-v", "--verbose", is_flag=True, help="Say more on stderr.")
+threads_opt = click.option(
+    "--threads",
+    type=int,
+    help="Threads to use; default OMP_NUM_THREADS, else SLURM_CPUS_PER_TASK, else all "
+    "processors that this process may use.",
+)
+overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
+provenance_opt = click.option(
+    "--provenance/--no-provenance",
+    "with_provenance",
+    default=True,
+    help="Record version, command, time and inputs in the output.  [default: provenance]",
+)
+format_opt = click.option(
+    "--format",
+    "table_format",
+    type=click.Choice(["table", "tsv", "csv", "jsonl"]),
+    help="Format of the table on stdout; default table on a terminal, tsv in a pipe.",
+)
+common_options: Callable[[Any], Any] = compose(config_opt, quiet_opt, verbose_opt, threads_opt)
+
+feature_key_opt = click.option(
+    "--feature-key",
+    metavar="KEY",
+    help="In extxyz inputs: the per-atom column, or comment-line vector, that holds the features.",
+)
+convention_opt = click.option(
+    "--convention",
+    type=click.Choice(["mean", "sum", "per-atom"]),
+    help="What a row of the features is; never guessed.",
+)
+verify_opt = click.option(
+    "--verify", is_flag=True, help="Hash stores again and compare with the digests they carry."
+)
+input_options: Callable[[Any], Any] = compose(feature_key_opt, convention_opt, verify_opt)
+
+energy_opt = click.option(
+    "--energy",
+    type=click.Choice(["per-atom", "total"]),
+    help="Rows of energies: per atom (default) or total.",
+)
+intercept_opt = click.option(
+    "--intercept",
+    type=click.Choice(["none", "atom", "species"]),
+    help="Constant columns beside the features: none (default), one for every atom, or one "
+    "per element.",
+)
+scale_opt = click.option(
+    "--scale",
+    type=NumberOrWord("atom-rms", "structure-rms", "none"),
+    help="What all features are divided by; default atom-rms where the training set has "
+    "features of atoms, else structure-rms.",
+)
+regularizer_opt = click.option(
+    "--regularizer",
+    type=NumberOrWord("auto"),
+    help="The number added to the diagonal of the Hessian of the scaled features; default "
+    "1e-5. auto: the smallest that keeps the factor well conditioned.",
+)
+duplicates_opt = click.option(
+    "--allow-duplicates", is_flag=True, help="Accept training structures that occur twice."
+)
+number_options: Callable[[Any], Any] = compose(
+    energy_opt, intercept_opt, scale_opt, regularizer_opt, duplicates_opt
+)

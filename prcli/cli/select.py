@@ -1,0 +1,191 @@
+"""``prcli select``: choose structures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from prcli.cli.console import emit_bytes, emit_table, session
+from prcli.cli.options import (
+    common_options,
+    format_opt,
+    input_options,
+    number_options,
+    overwrite_opt,
+    provenance_opt,
+)
+
+if TYPE_CHECKING:
+    from prcli.workflows.select_run import SelectRun
+
+_OBJECTIVES = ["mean-pr", "mean-log-pr", "min-pr", "mean-variance", "log-det"]
+
+
+@click.command()
+@click.option(
+    "--train", multiple=True, metavar="DATA", help="Training set: what `prcli hessian` takes."
+)
+@click.option("--hessian", metavar="FILE", help="A finished Hessian instead of --train.")
+@click.option("--target", multiple=True, metavar="DATA", help="Structures you care about.")
+@click.option("--pool", multiple=True, required=True, metavar="DATA", help="Candidates.")
+@click.option("-n", "--n-to-select", type=int, required=True, help="Structures to pick.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    help="Result directory; - writes the selected frames to stdout. Without it the table of "
+    "picks goes to stdout.",
+)
+@click.option("--indices", is_flag=True, help="Write source and frame of each pick to stdout.")
+@click.option(
+    "--objective",
+    type=click.Choice(_OBJECTIVES),
+    default="mean-pr",
+    show_default=True,
+    help="What to maximize.",
+)
+@click.option(
+    "--strategy",
+    type=click.Choice(["pr", "random", "fps", "leverage"]),
+    default="pr",
+    show_default=True,
+    help="Greedy by the objective, or a baseline.",
+)
+@click.option(
+    "--target-per",
+    type=click.Choice(["structure", "atom"]),
+    default="structure",
+    show_default=True,
+    help="What a target is.",
+)
+@click.option("--target-weight", metavar="COLUMN", help="Column or key with weights of targets.")
+@click.option("--exclude-train", is_flag=True, help="Leave training structures in the pool out.")
+@click.option(
+    "--where",
+    metavar="EXPRESSION",
+    help="Filter on the pool, such as \"density < 2.0 and config_type == 'bulk'\".",
+)
+@click.option(
+    "--stop-gain", type=float, metavar="X", help="Stop before a gain below X times the first."
+)
+@click.option(
+    "--stop-pr", type=float, metavar="X", help="Stop once every target's rigidity is above X."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="For --strategy random.")
+@click.option(
+    "--structures",
+    multiple=True,
+    metavar="FILE",
+    help="extxyz file of the pool, in place of the one that its store names.",
+)
+@click.option(
+    "--annotate", "with_annotation", is_flag=True, help="Add rank and gain to the comment lines."
+)
+@click.option("--memory", metavar="SIZE", help="Memory that may be held, such as 8G.")
+@number_options
+@input_options
+@format_opt
+@overwrite_opt
+@provenance_opt
+@common_options
+def select(
+    output: str | None,
+    indices: bool,
+    table_format: str | None,
+    quiet: bool,
+    verbose: bool,
+    threads: int | None,
+    **choices: Any,
+) -> None:
+    """Pick the candidates that most raise the rigidity of the targets.
+
+    Datasets are feature stores or extxyz files with features, each with an optional slice
+    (pool.h5@::10). An option given several times makes one set, in that order.
+
+    \b
+    Examples:
+      prcli select --train train.h5 --target target.h5 --pool pool.h5 -n 10 -o out/
+      prcli select --hessian h.h5 --target target.h5 --pool pool.h5 -n 5 | cut -f 3,4
+    """
+    from prcli.workflows.select_run import SelectRun
+
+    if indices and output is not None:
+        raise click.UsageError("--indices writes to stdout: leave -o/--output out.")
+    frames_to_stdout = output == "-"
+    request = select_request(None if frames_to_stdout else output, frames_to_stdout, choices)
+    with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
+        with SelectRun(request, progress) as run:
+            run.run()
+            if request.output is not None:
+                run.write(request.output)
+                _summarize(run, request.output, quiet)
+            elif frames_to_stdout:
+                emit_bytes(run.frames())
+            else:
+                _emit_picks(run, table_format, indices)
+
+
+def select_request(output: str | None, needs_frames: bool, choices: dict[str, Any]) -> Any:
+    """Build the request from the values of the options."""
+    from prcli.cli.requests import hessian_options, input_choices
+    from prcli.parallel.memory import parse_size
+    from prcli.workflows.select import SelectOptions
+    from prcli.workflows.select_run import SelectRequest
+
+    how = (
+        "n_to_select",
+        "objective",
+        "strategy",
+        "target_per",
+        "exclude_train",
+        "stop_gain",
+        "stop_pr",
+        "seed",
+    )
+    what = (
+        "pool",
+        "target",
+        "train",
+        "hessian",
+        "where",
+        "target_weight",
+        "structures",
+        "with_annotation",
+        "overwrite",
+        "with_provenance",
+    )
+    return SelectRequest(
+        options=SelectOptions(**{name: choices[name] for name in how}),
+        hessian_options=hessian_options(choices),
+        inputs=input_choices(choices),
+        output=output,
+        needs_frames=needs_frames,
+        memory=None if choices["memory"] is None else parse_size(choices["memory"]),
+        **{name: choices[name] for name in what},
+    )
+
+
+def _emit_picks(run: SelectRun, table_format: str | None, indices: bool) -> None:
+    from prcli.workflows.selection_output import SELECTION_COLUMNS, selection_table
+
+    table = selection_table(run.selection, run.pool)
+    if indices:
+        lines = zip(table["source"], table["frame"], strict=True)
+        emit_bytes(f"{source}\t{frame}\n".encode() for source, frame in lines)
+        return
+    emit_table(table_format, SELECTION_COLUMNS, [table])
+
+
+def _summarize(run: SelectRun, directory: str, quiet: bool) -> None:
+    """Say on stderr what the selection did."""
+    if quiet:
+        return
+    selection = run.selection
+    before, after = selection.objective_before, selection.picks[-1].objective
+    click.echo(
+        f"prcli: {directory}: {len(selection.picks)} of {selection.n_candidates} candidates; "
+        f"{selection.options.objective} {before:.6g} -> {after:.6g}; "
+        f"largest drift {selection.drift:.1e}",
+        err=True,
+    )

@@ -1,0 +1,276 @@
+"""Keys and columns added to a frame while every other byte stays as it is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from prcli.data.column_layout import DEFAULT_PROPERTIES, ColumnLayout, column_layout
+from prcli.data.columns import atom_lines
+from prcli.data.comment_pairs import Pair, comment, comment_pairs
+from prcli.errors import FormatError, MismatchError
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
+_BARE_TEXT = re.compile(r"""[^\s,="'{}\[\]\\]+""")
+_FIELD = re.compile(rb"\S+")
+_CLOSERS = (b'"', b"'", b"}", b"]")
+
+
+class _Edit(NamedTuple):
+    """Bytes to put in place of others."""
+
+    start: int
+    end: int
+    text: bytes
+
+
+def annotate(
+    frame: bytes,
+    values: Mapping[str, object],
+    overwrite: bool = False,
+    where: str | None = None,
+) -> bytes:
+    """Add ``key=value`` pairs at the end of the comment line.
+
+    Parameters
+    ----------
+    frame : bytes
+        Whole frame.
+    values : mapping
+        Bools, integers, reals (written so that they read back exactly), strings, or vectors of
+        bools or numbers, by key.
+    overwrite : bool
+        Replace the values of keys that are there already.
+    where : str, optional
+        File and frame, for messages.
+
+    Returns
+    -------
+    bytes
+        The frame; all bytes besides the comment line, and its line ending, are the same.
+
+    Raises
+    ------
+    FormatError
+        If a key is there already, or the comment line cannot take more keys because a quote in
+        it is not closed.
+    """
+    line = comment(frame)
+    present = {pair.key: pair for pair in comment_pairs(line)}
+    edits = []
+    for key, value in values.items():
+        _check_name(key, where)
+        pair, text = present.get(key.encode()), format_value(value).encode()
+        if pair is None:
+            edits.append(_Edit(len(line), len(line), b" " + key.encode() + b"=" + text))
+        elif overwrite:
+            edits.append(_Edit(pair.start, pair.end, (b"=" if pair.value is None else b"") + text))
+        else:
+            raise _exists("key", key, where)
+    return _replace_comment(frame, line, _apply(line, edits), list(values), where)
+
+
+def add_column(
+    frame: bytes,
+    name: str,
+    values: ArrayLike,
+    overwrite: bool = False,
+    where: str | None = None,
+) -> bytes:
+    """Add a column of one real number per atom at the end of the atom lines.
+
+    Parameters
+    ----------
+    frame : bytes
+        Whole frame. One without ``Properties`` must have four columns and gets ``Properties``.
+    name : str
+        Name of the column.
+    values : (n,) array
+        One per atom; written so that they read back exactly.
+    overwrite : bool
+        Replace the numbers of a real column of width 1 that is there already.
+    where : str, optional
+        File and frame, for messages.
+
+    Returns
+    -------
+    bytes
+        The frame; its line endings, spaces and everything else are the same.
+
+    Raises
+    ------
+    FormatError
+        If the column is there already, or atom lines have other columns than declared.
+    MismatchError
+        If there is not one value per atom.
+    """
+    _check_name(name, where)
+    line = comment(frame)
+    layout = column_layout(line)
+    lines = atom_lines(frame, where)
+    numbers = np.asarray(values, dtype=np.float64)
+    if numbers.shape != (len(lines),):
+        raise MismatchError(
+            f"values of column {name!r} do not fit the atoms",
+            where=where,
+            expected=f"shape ({len(lines)},)",
+            got=f"shape {numbers.shape}",
+        )
+    field = _find_field(layout, name, overwrite, where)
+    texts = [repr(number).encode() for number in numbers.tolist()]
+    new_lines = [
+        _set_field(old, field, layout.n_fields, text, atom, where)
+        for atom, (old, text) in enumerate(zip(lines, texts, strict=True))
+    ]
+    new_frame = _replace_atom_lines(frame, lines, new_lines)
+    if field is not None:
+        return new_frame
+    new_line = _apply(line, [_declare(line, name)])
+    return _replace_comment(new_frame, line, new_line, ["Properties"], where)
+
+
+def format_value(value: object) -> str:
+    """Write a value as comment lines have it.
+
+    Parameters
+    ----------
+    value : bool, int, float, str or (n,) array
+        What to write.
+
+    Returns
+    -------
+    str
+        T or F, a number that reads back exactly, or text, in double quotes where needed.
+
+    Raises
+    ------
+    FormatError
+        If the value is of another kind, or is text with a line break.
+    """
+    if isinstance(value, str) and "\n" not in value and "\r" not in value:
+        if _BARE_TEXT.fullmatch(value):
+            return value
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, np.ndarray) and value.ndim == 1 and value.dtype.kind in "biuf":
+        return '"' + " ".join(map(format_value, value.tolist())) + '"'
+    if isinstance(value, bool | np.bool_):
+        return "T" if value else "F"
+    if isinstance(value, Integral):
+        return str(int(value))
+    if isinstance(value, Real):
+        return repr(float(value))
+    raise FormatError(
+        "value cannot be written into a comment line",
+        expected="a truth value, a number, one line of text, or a vector of numbers",
+        got=repr(value)[:80],
+    )
+
+
+def _check_name(name: str, where: str | None) -> None:
+    """Refuse names that other programs would not read."""
+    if not _NAME.fullmatch(name):
+        raise FormatError(
+            "name cannot be written into a frame",
+            where=where,
+            expected="letters, digits, underscores, dots and hyphens, beginning with a letter",
+            got=repr(name),
+        )
+
+
+def _exists(noun: str, name: str, where: str | None) -> FormatError:
+    """Say that a name is taken."""
+    return FormatError(
+        f"{noun} {name!r} is there already",
+        where=where,
+        expected=f"a structure without this {noun}",
+        remedy=f"choose another name, or overwrite the {noun}",
+    )
+
+
+def _apply(line: bytes, edits: list[_Edit]) -> bytes:
+    """Make edits from the last to the first; those at one place keep their order."""
+    for edit in reversed(sorted(edits, key=lambda edit: edit.start)):
+        line = line[: edit.start] + edit.text + line[edit.end :]
+    return line
+
+
+def _replace_comment(
+    frame: bytes, old: bytes, new: bytes, changed: list[str], where: str | None
+) -> bytes:
+    """Put in another comment line, once it is sure that it reads as intended."""
+    names = {name.encode() for name in changed}
+
+    def kept(pairs: list[Pair]) -> list[tuple[bytes, bytes | None]]:
+        return [(pair.key, pair.value) for pair in pairs if pair.key not in names]
+
+    before, after = comment_pairs(old), comment_pairs(new)
+    if kept(before) != kept(after) or not names <= {pair.key for pair in after}:
+        raise FormatError(
+            "comment line cannot take another key",
+            where=where,
+            expected="a line in which every quote and bracket is closed",
+            got="..." + repr(old[-60:].decode("utf-8", "replace")),
+        )
+    start = frame.index(b"\n") + 1
+    return frame[:start] + new + frame[start + len(old) :]
+
+
+def _find_field(layout: ColumnLayout, name: str, overwrite: bool, where: str | None) -> int | None:
+    """Find the field to overwrite; None for a new column."""
+    column = layout.find(name)
+    if column is None:
+        return None
+    if not overwrite:
+        raise _exists("column", name, where)
+    if column.kind != "R" or column.width != 1:
+        raise FormatError(
+            f"column {name!r} cannot be overwritten",
+            where=where,
+            expected=f"{name}:R:1",
+            got=f"{name}:{column.kind}:{column.width}",
+            remedy="choose another name",
+        )
+    return column.start
+
+
+def _set_field(
+    line: bytes, field: int | None, n_fields: int, text: bytes, atom: int, where: str | None
+) -> bytes:
+    """Append a field to an atom line, or replace one."""
+    n_got = len(line.split())
+    if n_got != n_fields:
+        raise FormatError(
+            "atom line has other columns than declared",
+            where=f"{where + ', ' if where else ''}atom {atom}",
+            expected=f"{n_fields} fields",
+            got=f"{n_got}",
+            remedy="correct Properties, or write a table instead",
+        )
+    if field is not None:
+        start, end = list(_FIELD.finditer(line))[field].span()
+        return line[:start] + text + line[end:]
+    end = len(line) - line.endswith(b"\r")
+    return line[:end] + b" " + text + line[end:]
+
+
+def _replace_atom_lines(frame: bytes, old: list[bytes], new: list[bytes]) -> bytes:
+    """Put in other atom lines."""
+    start = frame.index(b"\n", frame.index(b"\n") + 1) + 1 if old else len(frame)
+    end = start + sum(map(len, old)) + max(len(old) - 1, 0)
+    return frame[:start] + b"\n".join(new) + frame[end:]
+
+
+def _declare(line: bytes, name: str) -> _Edit:
+    """Extend ``Properties``, or add it."""
+    column = f":{name}:R:1".encode()
+    pairs = [pair for pair in comment_pairs(line) if pair.key == b"Properties"]
+    if not pairs:
+        return _Edit(len(line), len(line), b" Properties=" + DEFAULT_PROPERTIES + column)
+    end = pairs[-1].end
+    end -= line[:end].endswith(_CLOSERS)
+    return _Edit(end, end, column)

@@ -1,0 +1,406 @@
+"""The one way in: what a user names becomes a data set of one or more feature tables.
+
+Features of other formats are turned into stores before they come here; see
+`prcli.workflows.inputs`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from prcli.data.checks import atom_offsets
+from prcli.data.digests import digests_of
+from prcli.data.features import FeatureTable
+from prcli.errors import FeatureError, MismatchError, RequestError
+from prcli.records import Block, Convention
+
+_SLICE = re.compile(r"^-?\d*(:-?\d*){0,2}$")
+
+
+def split_slice(argument: str) -> tuple[str, str | None]:
+    """Split ``path@slice`` at the last ``@`` of the file name.
+
+    What follows an ``@`` counts as a slice only if it is an integer or holds colons; a file
+    whose whole name exists is taken as it is.
+
+    Returns
+    -------
+    path : str
+    text : str or None
+        The slice as typed.
+    """
+    folder, name = os.path.split(argument)
+    path, at, text = name.rpartition("@")
+    if not at or not path or not text or not _SLICE.match(text) or os.path.exists(argument):
+        return argument, None
+    return os.path.join(folder, path), text
+
+
+def parse_slice(text: str | None, n_structures: int, where: str) -> range:
+    """Turn an ASE-style slice into positions.
+
+    Parameters
+    ----------
+    text : str or None
+        ``7``, ``-1``, ``10:20``, ``::5``; None for everything.
+    n_structures : int
+        How many structures there are.
+    where : str
+        The argument, for messages.
+
+    Raises
+    ------
+    RequestError
+        If the slice reaches outside, or selects nothing.
+    """
+    if text is None:
+        return range(n_structures)
+    parts = [int(part) if part else None for part in text.split(":")]
+    outside = [p for p in parts[:2] if p is not None and not -n_structures <= p <= n_structures]
+    if len(parts) == 1:
+        index = parts[0]
+        if index is None or outside or index == n_structures:
+            raise _slice_error("slice is out of range", text, n_structures, where)
+        index %= n_structures
+        return range(index, index + 1)
+    if outside:
+        raise _slice_error("slice is out of range", text, n_structures, where)
+    if len(parts) == 3 and parts[2] == 0:
+        raise _slice_error("slice has a step of zero", text, n_structures, where)
+    chosen = range(n_structures)[slice(*parts)]
+    if not chosen:
+        raise _slice_error("slice selects no structure", text, n_structures, where)
+    return chosen
+
+
+def _slice_error(what: str, text: str, n_structures: int, where: str) -> RequestError:
+    return RequestError(
+        what,
+        where=where,
+        expected=f"positions within the {n_structures} structures (0 to {n_structures - 1})",
+        got=f"@{text}",
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some structures of one table.
+
+    Attributes
+    ----------
+    table : FeatureTable
+    positions : range
+        Structures of the table that belong to the set, in order.
+    """
+
+    table: FeatureTable
+    positions: range
+
+    @property
+    def is_whole_run(self) -> bool:
+        """Whether the structures lie one after the other."""
+        return self.positions.step == 1
+
+
+class Dataset:
+    """Structures of several tables as one set, in command-line order.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+    name : str
+        What the set is for ("train", "pool", …), for messages.
+
+    Raises
+    ------
+    MismatchError
+        If the parts differ in width or blocks.
+    RequestError
+        If there is no structure.
+    """
+
+    def __init__(self, parts: Sequence[Part], name: str) -> None:
+        self.parts = tuple(parts)
+        self.name = name
+        counts = [len(part.positions) for part in self.parts]
+        #: First structure of each part, and the total.
+        self.starts: np.ndarray = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+        if not self.parts or not self.starts[-1]:
+            raise RequestError(
+                f"the {name} set holds no structures",
+                where=self.label,
+                expected="at least one structure",
+            )
+        self._check_alike()
+        #: (S,) atoms of each structure.
+        self.n_atoms: np.ndarray = np.concatenate(
+            [_select(part.table.n_atoms, part.positions) for part in self.parts]
+        )
+
+    def _check_alike(self) -> None:
+        first = self.parts[0].table
+        for part in self.parts[1:]:
+            check_alike(first, part.table)
+
+    @property
+    def label(self) -> str:
+        """Names of the tables, for messages."""
+        return ", ".join(dict.fromkeys(part.table.label for part in self.parts)) or self.name
+
+    @property
+    def n_structures(self) -> int:
+        """S."""
+        return int(self.starts[-1])
+
+    @property
+    def n_atoms_total(self) -> int:
+        """N."""
+        return int(self.n_atoms.sum())
+
+    @property
+    def n_features(self) -> int:
+        """D."""
+        return self.parts[0].table.n_features
+
+    @property
+    def blocks(self) -> tuple[Block, ...] | None:
+        """Components of the model."""
+        return self.parts[0].table.blocks
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Types of the features on disk."""
+        return tuple(sorted({part.table.dtype.name for part in self.parts}))
+
+    @property
+    def has_atoms(self) -> bool:
+        """Whether every part has features of atoms."""
+        return all(part.table.atoms is not None for part in self.parts)
+
+    @property
+    def has_species(self) -> bool:
+        """Whether every part knows the elements of its atoms."""
+        return all(part.table.species is not None for part in self.parts)
+
+    @property
+    def digests(self) -> np.ndarray:
+        """(S,) uint64 digest of each structure's row; computed where a table has none."""
+        return np.concatenate(
+            [_select(digests_of(part.table), part.positions) for part in self.parts]
+        )
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Columns that every part has."""
+        names = set(self.parts[0].table.column_names)
+        for part in self.parts[1:]:
+            names &= set(part.table.column_names)
+        return tuple(sorted(names))
+
+    def column(self, name: str) -> np.ndarray:
+        """(S,) float64 or str: an optional column.
+
+        Raises
+        ------
+        FeatureError
+            If a part lacks it.
+        """
+        return np.concatenate(
+            [_select(part.table.column(name), part.positions) for part in self.parts]
+        )
+
+    def frames(self) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+        """Tell where each structure comes from.
+
+        Returns
+        -------
+        sources : tuple of str
+            Structure files as given where they are known, else the tables.
+        source : (S,) array of int64
+            Position in `sources`.
+        frame : (S,) array of int64
+            0-based position in that file or table, before slicing.
+        """
+        names: dict[str, int] = {}
+        source = np.empty(self.n_structures, dtype=np.int64)
+        frame = np.empty(self.n_structures, dtype=np.int64)
+        for part, start in zip(self.parts, self.starts, strict=False):
+            here = slice(int(start), int(start) + len(part.positions))
+            origin = part.table.source
+            if origin is None:
+                source[here] = names.setdefault(part.table.label, len(names))
+                frame[here] = np.arange(
+                    part.positions.start, part.positions.stop, part.positions.step
+                )
+                continue
+            known = [names.setdefault(typed, len(names)) for typed in origin.typed]
+            source[here] = np.array(known)[_select(origin.file, part.positions)]
+            frame[here] = _select(origin.frame, part.positions)
+        return tuple(names), source, frame
+
+    def locate(self, index: int) -> tuple[Part, int]:
+        """Find the part, and the position in its table, of a structure of the set."""
+        number = int(np.searchsorted(self.starts, index, side="right")) - 1
+        part = self.parts[number]
+        return part, part.positions[index - int(self.starts[number])]
+
+    def structure_runs(self, max_rows: int) -> Iterator[tuple[int, Part, range]]:
+        """Cut the set into runs of at most `max_rows` structures of one table.
+
+        Yields
+        ------
+        start : int
+            Position of the first structure in the set.
+        part : Part
+        positions : range
+            Structures of the part's table.
+        """
+        for part, start in zip(self.parts, self.starts, strict=False):
+            for i in range(0, len(part.positions), max_rows):
+                yield int(start) + i, part, part.positions[i : i + max_rows]
+
+    def atom_blocks(
+        self, max_rows: int
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]]:
+        """Read the atoms' features in order.
+
+        Yields
+        ------
+        structure : (n,) array of int64
+            Structure of the set that each atom belongs to.
+        atom : (n,) array of int64
+            Position of the atom in its structure.
+        features : (n, D) array
+            As stored; possibly a read-only view.
+        species : (n,) array of uint8, or None
+
+        Raises
+        ------
+        FeatureError
+            If a table has no features of atoms.
+        """
+        for part, start in zip(self.parts, self.starts, strict=False):
+            rows = part.table.atoms
+            if rows is None:
+                raise FeatureError(
+                    "there are no features of atoms",
+                    where=part.table.label,
+                    expected="the dataset atoms/features",
+                    remedy="import features with --convention per-atom",
+                )
+            offsets = atom_offsets(part.table.n_atoms)
+            # As many structures at a time as have some blocks' worth of atoms on average.
+            n_structures = max(1, int(max_rows * len(part.table.n_atoms) / max(1, offsets[-1])))
+            for i in range(0, len(part.positions), n_structures):
+                positions = part.positions[i : i + n_structures]
+                first = int(start) + i
+                structure, atom, index = _atoms_of(offsets, positions, first)
+                for j in range(0, len(index), max_rows):
+                    here = slice(j, j + max_rows)
+                    chosen = index[here]
+                    contiguous = int(chosen[-1]) - int(chosen[0]) + 1 == len(chosen)
+                    features = (
+                        rows.read(int(chosen[0]), int(chosen[-1]) + 1)
+                        if contiguous and part.positions.step > 0
+                        else rows.take(chosen)
+                    )
+                    table_species = part.table.species
+                    species = None if table_species is None else np.asarray(table_species[chosen])
+                    yield structure[here], atom[here], features, species
+
+    def close(self) -> None:
+        """Close the tables that are files."""
+        for part in self.parts:
+            close = getattr(part.table, "close", None)
+            if close is not None:
+                close()
+
+    def __enter__(self) -> Self:
+        """Return the set."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the tables."""
+        self.close()
+
+
+def read_structures(part: Part, positions: range) -> tuple[np.ndarray, Convention]:
+    """Read rows of structures as they are stored.
+
+    Returns
+    -------
+    features : (n, D) array
+    convention : {"mean", "sum"}
+
+    Raises
+    ------
+    FeatureError
+        If the table has rows of atoms only.
+    """
+    rows = part.table.structures
+    if rows is None:
+        raise FeatureError("there are no features of structures", where=part.table.label)
+    if positions.step > 0:
+        return rows.read(positions.start, positions.stop, positions.step), part.table.convention
+    return rows.take(np.array(positions)), part.table.convention
+
+
+def check_alike(first: FeatureTable, other: FeatureTable) -> None:
+    """Refuse two tables that cannot be columns of the same model.
+
+    Raises
+    ------
+    MismatchError
+        If widths or blocks differ.
+    """
+    if first.n_features != other.n_features:
+        raise MismatchError(
+            "feature sets differ in width",
+            where=f"{first.label} and {other.label}",
+            expected=f"{first.n_features} features, as in {first.label}",
+            got=f"{other.n_features} features in {other.label}",
+            remedy="compute both with the same descriptor or model",
+        )
+    if first.blocks != other.blocks:
+        raise MismatchError(
+            "feature sets differ in their blocks",
+            where=f"{first.label} and {other.label}",
+            expected=_block_text(first.blocks),
+            got=_block_text(other.blocks),
+        )
+
+
+def _block_text(blocks: tuple[Block, ...] | None) -> str:
+    if blocks is None:
+        return "no blocks"
+    return ",".join(f"{block.name}:{block.width}" for block in blocks)
+
+
+def _select(values: np.ndarray, positions: range) -> np.ndarray:
+    if positions.step > 0:
+        return np.asarray(values[positions.start : positions.stop : positions.step])
+    return np.asarray(np.asarray(values)[np.array(positions)])
+
+
+def _atoms_of(
+    offsets: np.ndarray, positions: range, first: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Structure in the set, position in the structure, and row of the atoms of structures."""
+    chosen = np.array(positions)
+    counts = np.diff(offsets)[chosen]
+    structure = np.repeat(np.arange(first, first + len(chosen)), counts)
+    ends = np.cumsum(counts)
+    atom = np.arange(int(ends[-1])) - np.repeat(ends - counts, counts)
+    return structure, atom, np.repeat(offsets[chosen], counts) + atom

@@ -1,0 +1,1 @@
+"""Arrays in, arrays out: Hessians in square-root form, rigidities, selection."""

@@ -1,0 +1,359 @@
+"""The greedy loop, written once for every objective and every baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prcli.numerics.candidates import TIE, Effect, choose, effects
+from prcli.numerics.objectives import Objective
+from prcli.numerics.posterior import Posterior, TargetFrame
+from prcli.numerics.rigidity import reciprocal
+from prcli.numerics.row_source import RowSource
+from prcli.numerics.screens import make_screen
+
+FloatArray = NDArray[np.float64]
+
+#: Shortlists longer than this share of the pool ask for a fresh whitening of the pool.
+LONGEST_SHORTLIST = 1 / 16
+
+#: Members of a shortlist whose covariances are held at once, in float64 values.
+_BATCH_ELEMENTS = 1 << 23
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One step of a selection.
+
+    Attributes
+    ----------
+    index : int
+        Position in the pool.
+    gain, objective : float
+        Gain of the objective, and its value after the pick.
+    pr_mean, pr_min, pr_max : float
+        Rigidities of the targets after the pick (weighted mean, extremes); nan without
+        targets.
+    margin : float
+        Relative lead of the gain over the runner-up; nan where there was no contest.
+    """
+
+    index: int
+    gain: float
+    objective: float
+    pr_mean: float
+    pr_min: float
+    pr_max: float
+    margin: float
+
+
+@dataclass(frozen=True)
+class GreedyResult:
+    """Outcome of a selection.
+
+    Attributes
+    ----------
+    picks : tuple of Pick
+    objective_before : float
+    v_before, v_after : ndarray of shape (T,)
+        Inverse rigidities of the targets before the first pick, and after the last one by
+        a fresh factorization.
+    drift : float
+        Largest relative difference of the updated inverse rigidities from the fresh ones.
+    n_exact : int
+        Candidates whose gain was computed exactly.
+    n_whitenings : int
+        Fresh whitenings of the pool after the first.
+    stopped : str
+        Why no further pick was made: "n_to_select", "stop_gain" or "stop_pr".
+    """
+
+    picks: tuple[Pick, ...]
+    objective_before: float
+    v_before: FloatArray
+    v_after: FloatArray
+    drift: float
+    n_exact: int
+    n_whitenings: int
+    stopped: str
+
+
+class Picker(Protocol):
+    """Proposes the next candidate."""
+
+    n_exact: int
+    n_whitenings: int
+
+    def propose(self) -> tuple[Effect, float]:
+        """Return what the next pick does, and its margin."""
+        ...
+
+    def accept(self, effect: Effect) -> None:
+        """Learn that the proposal has been added to the posterior."""
+        ...
+
+
+class GreedyPicker:
+    """Proposes the candidate of the largest gain.
+
+    Parameters
+    ----------
+    pool : RowSource
+        Candidates, one row each.
+    targets : TargetFrame
+    posterior : Posterior
+    objective : Objective
+    weights : ndarray of shape (T,)
+    n_to_select : int
+        Picks that will be asked for, to plan the work.
+    excluded : ndarray of bool of shape (C,), optional
+        Candidates that may not be picked.
+    """
+
+    def __init__(
+        self,
+        pool: RowSource,
+        targets: TargetFrame,
+        posterior: Posterior,
+        objective: Objective,
+        weights: FloatArray,
+        n_to_select: int,
+        excluded: NDArray[np.bool_] | None = None,
+    ) -> None:
+        self._pool = pool
+        self._targets = targets
+        self._objective = objective
+        self._weights = weights
+        self._screen = make_screen(objective, pool, posterior, targets, weights, n_to_select)
+        self._closed = np.zeros(pool.n_rows, dtype=bool) if excluded is None else excluded.copy()
+        self.n_exact = 0
+        self.n_whitenings = 0
+
+    def propose(self) -> tuple[Effect, float]:
+        """Screen all candidates, compute the gain of the best few, choose."""
+        members = self._shortlist()
+        long = len(members) > max(32, LONGEST_SHORTLIST * self._pool.n_rows)
+        if long and len(self._screen.frame.chain):
+            self._screen.refresh()
+            members = self._shortlist()
+        self.n_exact += len(members)
+        return self._choose(members)
+
+    def _shortlist(self) -> NDArray[np.intp]:
+        """Candidates whose upper bound reaches the best lower bound, and the two best."""
+        lower, upper = self._screen.bounds(self._targets.v, self._weights)
+        lower[self._closed] = upper[self._closed] = -np.inf
+        floor = lower.max()
+        reached = upper >= floor - TIE * abs(floor)
+        reached &= ~self._closed
+        n_open = int(np.count_nonzero(~self._closed))
+        best = np.argpartition(-upper, min(2, n_open) - 1)[: min(2, n_open)]
+        reached[best] = True
+        return np.flatnonzero(reached)
+
+    def _choose(self, members: NDArray[np.intp]) -> tuple[Effect, float]:
+        """Choose among any number of members, in batches of bounded memory."""
+        batch = max(2, _BATCH_ELEMENTS // max(1, self._pool.n_columns + len(self._targets.v)))
+        finalists: list[Effect] = []
+        # A fresh whitening of the targets in a later batch would put the finalists of an
+        # earlier one into another frame; with several batches it is done beforehand.
+        if len(members) > batch:
+            self._targets.refresh()
+        for start in range(0, len(members), batch):
+            part = members[start : start + batch]
+            rows = self._pool.take(part)
+            found = effects(self._targets, self._objective, self._weights, part, rows)
+            finalists = _leaders(finalists + found)
+        return choose(finalists, self._targets, self._objective, self._weights)
+
+    def accept(self, effect: Effect) -> None:
+        """Close the candidate and tell the screen."""
+        self._closed[effect.index] = True
+        self._screen.add(effect.index, effect.q, effect.covariances)
+        self.n_whitenings = self._screen.frame.n_whitenings - 1
+
+
+def _leaders(found: list[Effect]) -> list[Effect]:
+    """Drop those that can neither win, nor tie, nor be the runner-up."""
+    if len(found) <= 2:
+        return found
+    lower = sorted((effect.gain - effect.uncertainty for effect in found), reverse=True)
+    floor = lower[1] - 2.0 * TIE * abs(lower[0])
+    return [effect for effect in found if effect.gain + effect.uncertainty >= floor]
+
+
+class ListPicker:
+    """Proposes candidates in an order fixed beforehand, as baselines do."""
+
+    def __init__(
+        self,
+        order: NDArray[np.intp],
+        pool: RowSource,
+        targets: TargetFrame,
+        objective: Objective,
+        weights: FloatArray,
+    ) -> None:
+        self._order = iter(order)
+        self._pool = pool
+        self._targets = targets
+        self._objective = objective
+        self._weights = weights
+        self.n_exact = 0
+        self.n_whitenings = 0
+
+    def propose(self) -> tuple[Effect, float]:
+        """Compute what the next in the order does."""
+        indices = np.array([next(self._order)], dtype=np.intp)
+        rows = self._pool.take(indices)
+        found = effects(self._targets, self._objective, self._weights, indices, rows)
+        self.n_exact += 1
+        return found[0], float("nan")
+
+    def accept(self, effect: Effect) -> None:
+        """Need not learn anything."""
+
+
+def run_selection(
+    picker: Picker,
+    targets: TargetFrame,
+    objective: Objective,
+    weights: FloatArray,
+    n_to_select: int,
+    *,
+    stop_gain: float | None = None,
+    stop_pr: float | None = None,
+    on_pick: Callable[[int, Pick], None] | None = None,
+) -> GreedyResult:
+    """Add candidates one by one.
+
+    Parameters
+    ----------
+    picker : Picker
+    targets : TargetFrame
+    objective : Objective
+    weights : ndarray of shape (T,)
+        Positive, sum 1.
+    n_to_select : int
+        Picks to make.
+    stop_gain : float, optional
+        Stop before a pick that gains less than this share of the first gain.
+    stop_pr : float, optional
+        Stop once the lowest target rigidity is above.
+    on_pick : callable, optional
+        Called with (number of picks so far, pick).
+
+    Returns
+    -------
+    result : GreedyResult
+    """
+    v_before = targets.v.copy()
+    value = before = objective.value(v_before, weights) if objective.needs_targets else 0.0
+    picks: list[Pick] = []
+    stopped = "n_to_select"
+    for _ in range(n_to_select):
+        effect, margin = picker.propose()
+        if stop_gain is not None and picks and effect.gain < stop_gain * picks[0].gain:
+            stopped = "stop_gain"
+            break
+        targets.add(effect.row, effect.z, effect.q)
+        picker.accept(effect)
+        value = _value_after(objective, targets, weights, value, effect)
+        picks.append(_record(effect, value, margin, targets.v, weights))
+        if on_pick is not None:
+            on_pick(len(picks), picks[-1])
+        if stop_pr is not None and picks[-1].pr_min > stop_pr:
+            stopped = "stop_pr"
+            break
+    v_after = targets.fresh_variances()
+    drift = float(np.max(np.abs(targets.v / v_after - 1.0), initial=0.0))
+    return GreedyResult(
+        tuple(picks), before, v_before, v_after, drift, picker.n_exact, picker.n_whitenings, stopped
+    )
+
+
+def _value_after(
+    objective: Objective, targets: TargetFrame, weights: FloatArray, value: float, effect: Effect
+) -> float:
+    if objective.needs_targets:
+        return objective.value(targets.v, weights)
+    return value + effect.gain
+
+
+def _record(
+    effect: Effect, value: float, margin: float, v: FloatArray, weights: FloatArray
+) -> Pick:
+    if not v.size:
+        nan = float("nan")
+        return Pick(effect.index, effect.gain, value, nan, nan, nan, margin)
+    pr = reciprocal(v)
+    return Pick(
+        effect.index,
+        effect.gain,
+        value,
+        float(weights @ pr),
+        float(pr.min()),
+        float(pr.max()),
+        margin,
+    )
+
+
+def greedy_selection(
+    posterior: Posterior,
+    target_rows: FloatArray,
+    pool: RowSource,
+    objective: Objective,
+    n_to_select: int,
+    *,
+    weights: FloatArray | None = None,
+    excluded: NDArray[np.bool_] | None = None,
+    stop_gain: float | None = None,
+    stop_pr: float | None = None,
+    on_pick: Callable[[int, Pick], None] | None = None,
+) -> GreedyResult:
+    """Pick the candidates that most raise an objective of the targets' rigidities.
+
+    Parameters
+    ----------
+    posterior : Posterior
+        The Hessian to begin with; picks are added to it.
+    target_rows : ndarray of shape (T, D)
+        None of them zero.
+    pool : RowSource
+        C candidates, one row each.
+    objective : Objective
+    n_to_select : int
+        At most the number of candidates that are not excluded.
+    weights : ndarray of shape (T,), optional
+        Positive; equal by default.
+    excluded : ndarray of bool of shape (C,), optional
+    stop_gain, stop_pr, on_pick
+        As in `run_selection`.
+
+    Returns
+    -------
+    result : GreedyResult
+    """
+    weights = normalized(weights, len(target_rows))
+    targets = TargetFrame(posterior, target_rows)
+    picker = GreedyPicker(pool, targets, posterior, objective, weights, n_to_select, excluded)
+    return run_selection(
+        picker,
+        targets,
+        objective,
+        weights,
+        n_to_select,
+        stop_gain=stop_gain,
+        stop_pr=stop_pr,
+        on_pick=on_pick,
+    )
+
+
+def normalized(weights: FloatArray | None, n_targets: int) -> FloatArray:
+    """Weights that sum to one, equal ones by default."""
+    if weights is None:
+        return np.full(n_targets, 1.0 / n_targets) if n_targets else np.empty(0)
+    return np.asarray(weights / np.sum(weights), dtype=np.float64)

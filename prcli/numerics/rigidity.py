@@ -1,0 +1,76 @@
+"""Prediction rigidities of rows: PR(g) = 1/(gᵀ H⁻¹ g) = 1/|R⁻ᵀ g|²."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.blas import dtrsm
+
+FloatArray = NDArray[np.float64]
+
+
+def whiten(
+    rows: NDArray[np.floating], factor: FloatArray, *, overwrite: bool = False
+) -> FloatArray:
+    """Coordinates Z = G R⁻¹ in which the Hessian is the identity.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (M, D)
+        Rows G.
+    factor : ndarray of shape (D, D)
+        Upper-triangular R with RᵀR = H.
+    overwrite : bool
+        Solve in place where `rows` is float64 and C-contiguous.
+
+    Returns
+    -------
+    whitened : ndarray of shape (M, D), C order
+    """
+    work: FloatArray = np.array(rows, dtype=np.float64, order="C", copy=not overwrite or None)
+    if work.size:
+        # The transpose of a C-ordered array is what Fortran takes: nothing is copied.
+        work = dtrsm(1.0, factor, work.T, side=0, lower=0, trans_a=1, overwrite_b=1).T
+    return work
+
+
+def squared_norms(rows: FloatArray) -> FloatArray:
+    """Squared length of every row, shape (M,)."""
+    norms: FloatArray = np.einsum("ij,ij->i", rows, rows)
+    return norms
+
+
+def inverse_rigidities(
+    rows: NDArray[np.floating], factor: FloatArray, *, overwrite: bool = False
+) -> FloatArray:
+    """1/PR of every row, shape (M,); 0 for a row of zeros."""
+    return squared_norms(whiten(rows, factor, overwrite=overwrite))
+
+
+def rigidities(
+    rows: NDArray[np.floating], factor: FloatArray, *, overwrite: bool = False
+) -> FloatArray:
+    """PR of every row (Chong2025, eqs 2, 7, 8).
+
+    Parameters
+    ----------
+    rows : ndarray of shape (M, D)
+        Rows of any kind: structures (PR), atoms (LPR), components (CPR), last layers (LLPR).
+    factor : ndarray of shape (D, D)
+        Upper-triangular R with RᵀR = H.
+    overwrite : bool
+        Allow `rows` to be used as work space.
+
+    Returns
+    -------
+    rigidity : ndarray of shape (M,)
+        A pure number; infinite for a row of zeros.
+    """
+    return reciprocal(inverse_rigidities(rows, factor, overwrite=overwrite))
+
+
+def reciprocal(values: FloatArray) -> FloatArray:
+    """1/x with 1/0 = inf and no warning: a row of zeros is held infinitely firmly."""
+    result = np.full(values.shape, np.inf)
+    np.divide(1.0, values, out=result, where=values > 0.0)
+    return result

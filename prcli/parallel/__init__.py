@@ -1,0 +1,1 @@
+"""Threads and memory: what a run may use."""

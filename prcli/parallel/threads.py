@@ -1,0 +1,61 @@
+"""How many threads a run uses, and holding the libraries to it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prcli.errors import RequestError
+
+_VARIABLES = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
+
+
+def default_threads() -> int:
+    """Threads that the environment grants.
+
+    ``OMP_NUM_THREADS`` if it is set, else ``SLURM_CPUS_PER_TASK``, else the number of
+    processors that this process may use.
+    """
+    for name in _VARIABLES:
+        # OpenMP allows a list, one entry per level of nesting.
+        text = os.environ.get(name, "").split(",")[0].strip()
+        if text.isdigit() and int(text) > 0:
+            return int(text)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def limit_threads(n_threads: int | None = None) -> Iterator[int]:
+    """Hold linear algebra and compiled loops to a number of threads.
+
+    Parameters
+    ----------
+    n_threads : int, optional
+        By default what the environment grants.
+
+    Yields
+    ------
+    n_threads : int
+
+    Raises
+    ------
+    RequestError
+        If the number is not positive.
+    """
+    n_threads = default_threads() if n_threads is None else n_threads
+    if n_threads < 1:
+        raise RequestError(
+            "the number of threads must be at least 1", where="--threads", got=str(n_threads)
+        )
+    if "numba" not in sys.modules:
+        # Read once, when the compiler is first imported.
+        os.environ["NUMBA_NUM_THREADS"] = str(n_threads)
+    # Importing numpy first, so that its libraries are there to be limited.
+    import numpy  # noqa: F401
+    import scipy.linalg  # noqa: F401
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=n_threads):
+        yield n_threads

@@ -1,0 +1,118 @@
+"""Small immutable records that pass between the floors of the house."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Convention: TypeAlias = Literal["mean", "sum"]
+EnergyKind: TypeAlias = Literal["per-atom", "total"]
+InterceptKind: TypeAlias = Literal["none", "atom", "species"]
+ScaleRule: TypeAlias = Literal["atom-rms", "structure-rms", "none"]
+Reduction: TypeAlias = Literal["sum", "mean"]
+RowKind: TypeAlias = Literal["energy", "force", "stress"]
+
+#: Called with (done, total) in the unit that the caller announced; total may be unknown.
+Progress: TypeAlias = Callable[[str, int, int | None], None]
+
+
+def no_progress(task: str, done: int, total: int | None) -> None:
+    """Say nothing about progress."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A named run of feature columns, one component of the model."""
+
+    name: str
+    width: int
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """What identifies an input file.
+
+    Attributes
+    ----------
+    path : str
+        Absolute path.
+    size : int
+        Bytes.
+    mtime_ns : int
+        Time of last modification, nanoseconds since the epoch.
+    digest : str
+        ``algorithm:hexdigest`` of the content.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class Intercept:
+    """Constant columns beside the features.
+
+    Attributes
+    ----------
+    kind : {"none", "atom", "species"}
+        No column, one column for every atom, or one column per element.
+    species : tuple of int
+        Atomic numbers in column order; empty unless `kind` is "species".
+    """
+
+    kind: InterceptKind = "none"
+    species: tuple[int, ...] = ()
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns that follow the features."""
+        return {"none": 0, "atom": 1, "species": len(self.species)}[self.kind]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How rows of each kind enter the Hessian."""
+
+    energy: EnergyKind = "per-atom"
+    energy_weight: float = 1.0
+    force_weight: float = 0.0
+    stress_weight: float = 0.0
+    reduction: Reduction = "sum"
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where an output came from.
+
+    Attributes
+    ----------
+    version : str
+        Version of prcli.
+    command : str
+        Shell-quoted command line, or the Python call.
+    time : str
+        UTC, ISO 8601.
+    inputs : tuple of FileStamp
+        Files read.
+    settings : tuple of (str, object)
+        Seed, scale, loss, regularizer and whatever else decided the numbers.
+    """
+
+    version: str
+    command: str
+    time: str
+    inputs: tuple[FileStamp, ...] = ()
+    settings: tuple[tuple[str, object], ...] = ()
+
+
+def columns_of(blocks: Sequence[Block]) -> dict[str, slice]:
+    """Map the name of each block to its columns."""
+    slices: dict[str, slice] = {}
+    start = 0
+    for block in blocks:
+        slices[block.name] = slice(start, start + block.width)
+        start += block.width
+    return slices

@@ -1,0 +1,211 @@
+"""The use cases on arrays and on files, for Python programs: what ``import prcli`` offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from prcli.data.features import Features
+from prcli.data.hessian_record import HessianRecord
+from prcli.records import EnergyKind, InterceptKind, Progress, no_progress
+from prcli.workflows import score as scoring
+from prcli.workflows.hessian import sum_hessian
+from prcli.workflows.hessian_options import HessianOptions, override
+from prcli.workflows.inputs import (
+    DataArgument,
+    InputOptions,
+    load_hessian,
+    open_input,
+    split_hessians,
+)
+from prcli.workflows.score import Per, Scores
+from prcli.workflows.select import Selection, SelectOptions, Strategy, TargetPer
+from prcli.workflows.select_run import SelectRequest, SelectRun
+
+#: One data set: a path, features in memory, an array (S, D), or several of them.
+DataSet: TypeAlias = DataArgument | Iterable[DataArgument]
+
+
+def hessian(
+    train: DataSet,
+    *,
+    energy: EnergyKind | None = None,
+    intercept: InterceptKind | None = None,
+    scale: str | float | None = None,
+    regularizer: float | str | None = None,
+    allow_duplicates: bool = False,
+    inputs: InputOptions | None = None,
+    progress: Progress = no_progress,
+) -> HessianRecord:
+    """Build the Hessian of the energy loss over a training set.
+
+    Parameters
+    ----------
+    train : path, Features, ndarray of shape (S, D), or several
+        Stores, structure files with features, mean features in memory, and Hessian files,
+        in any mix.
+    energy : {"per-atom", "total"}, optional
+        Rows of energies; per-atom by default.
+    intercept : {"none", "atom", "species"}, optional
+        Constant columns beside the features; none by default.
+    scale : {"atom-rms", "structure-rms", "none"} or float, optional
+        What all features are divided by; atom-rms where there are features of atoms, else
+        structure-rms.
+    regularizer : float or "auto", optional
+        ς², the number added to the diagonal of the Hessian of the scaled features; 1e-5 by
+        default.
+    allow_duplicates : bool
+        Accept a structure that is counted twice.
+    inputs : InputOptions, optional
+        How structure files that carry features are read.
+    progress : callable, optional
+
+    Returns
+    -------
+    record : HessianRecord
+
+    Raises
+    ------
+    PrcliError
+        If the input cannot be used as asked.
+    """
+    options = HessianOptions(energy, intercept, scale, regularizer, allow_duplicates)
+    data, files = split_hessians(_as_tuple(train))
+    records = [load_hessian(path) for path in files]
+    if not data:
+        return sum_hessian([], records, options, progress)
+    with open_input(data, "train", inputs) as opened:
+        return sum_hessian([opened], records, options, progress)
+
+
+def score(
+    hessian: str | Path | HessianRecord,
+    data: DataSet,
+    *,
+    per: Per = "structure",
+    scale: str | float | None = None,
+    regularizer: float | str | None = None,
+    inputs: InputOptions | None = None,
+    progress: Progress = no_progress,
+) -> Scores:
+    """Compute the rigidity of every structure (PR) or atom (LPR) of a data set.
+
+    Parameters
+    ----------
+    hessian : path or HessianRecord
+    data : path, Features, ndarray of shape (S, D), or several
+    per : {"structure", "atom"}
+    scale, regularizer : optional
+        In place of what the Hessian stores.
+    inputs : InputOptions, optional
+    progress : callable, optional
+
+    Returns
+    -------
+    scores : Scores
+
+    Raises
+    ------
+    PrcliError
+        If the input cannot be used as asked.
+    """
+    options = HessianOptions(scale=scale, regularizer=regularizer)
+    record = override(load_hessian(hessian), options)
+    with open_input(_as_tuple(data), "scored", inputs) as opened:
+        return scoring.score(record, opened, per, progress)
+
+
+def select(
+    pool: DataSet,
+    n_to_select: int,
+    *,
+    train: DataSet | None = None,
+    hessian: str | Path | HessianRecord | None = None,
+    target: DataSet | None = None,
+    objective: str = "mean-pr",
+    strategy: Strategy = "pr",
+    target_per: TargetPer = "structure",
+    target_weight: str | None = None,
+    exclude_train: bool = False,
+    where: str | None = None,
+    stop_gain: float | None = None,
+    stop_pr: float | None = None,
+    seed: int = 0,
+    hessian_options: HessianOptions | None = None,
+    inputs: InputOptions | None = None,
+    output: str | None = None,
+    overwrite: bool = False,
+    progress: Progress = no_progress,
+) -> Selection:
+    """Pick the candidates that most raise the rigidity of the targets.
+
+    Parameters
+    ----------
+    pool : path, Features, ndarray of shape (C, D), or several
+        Candidates.
+    n_to_select : int
+    train : path, Features, ndarray of shape (S, D), or several, optional
+        Training set; or give `hessian`.
+    hessian : path or HessianRecord, optional
+    target : path, Features, ndarray of shape (T, D), or several, optional
+        Structures of interest.
+    objective : str
+        "mean-pr", "mean-log-pr", "min-pr", "mean-variance" or "log-det".
+    strategy : {"pr", "random", "fps", "leverage"}
+    target_per : {"structure", "atom"}
+    target_weight : str, optional
+        Column of the targets that holds weights.
+    exclude_train : bool
+        Leave out candidates that are training structures.
+    where : str, optional
+        Filter on the pool, such as ``"density < 2.0"``.
+    stop_gain, stop_pr : float, optional
+        Stop early; see `SelectOptions`.
+    seed : int
+        For the random strategy.
+    hessian_options : HessianOptions, optional
+    inputs : InputOptions, optional
+    output : str, optional
+        Result directory to write.
+    overwrite : bool
+    progress : callable, optional
+
+    Returns
+    -------
+    selection : Selection
+
+    Raises
+    ------
+    PrcliError
+        If the input cannot be used as asked.
+    """
+    options = SelectOptions(
+        n_to_select, objective, strategy, target_per, exclude_train, stop_gain, stop_pr, seed
+    )
+    request = SelectRequest(
+        options=options,
+        pool=_as_tuple(pool),
+        target=() if target is None else _as_tuple(target),
+        train=() if train is None else _as_tuple(train),
+        hessian=hessian,
+        hessian_options=hessian_options or HessianOptions(),
+        inputs=inputs or InputOptions(),
+        where=where,
+        target_weight=target_weight,
+        output=output,
+        overwrite=overwrite,
+    )
+    with SelectRun(request, progress) as run:
+        selection = run.run()
+        if output is not None:
+            run.write(output)
+    return selection
+
+
+def _as_tuple(data: Any) -> tuple[DataArgument, ...]:
+    """Take one argument for a set of one."""
+    single = isinstance(data, (str, Path, Features, np.ndarray))
+    return (data,) if single else tuple(data)

@@ -1,0 +1,161 @@
+"""Raw frames of the structures of a data set, found through the stores' byte offsets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prcli.data.dataset import Dataset
+from prcli.data.extxyz import index_frames, open_frames
+from prcli.data.provenance import file_digest
+from prcli.data.store import FeatureStore
+from prcli.errors import InputFileError, MismatchError, RequestError
+from prcli.records import FileStamp
+
+
+class Frames:
+    """Frames of a data set's structures, byte for byte as in their files.
+
+    Parameters
+    ----------
+    data : Dataset
+    structures : sequence of path, optional
+        Structure files that stand in for those that the stores name, one for each in order
+        of first appearance.
+
+    Raises
+    ------
+    RequestError
+        If structure files are not known.
+    InputFileError
+        If a file is gone or has changed.
+    """
+
+    def __init__(self, data: Dataset, structures: Sequence[str | Path] = ()) -> None:
+        self._n_atoms = data.n_atoms
+        self.sources, self._source, self._frame = data.frames()
+        self._offset = np.full(data.n_structures, -1, dtype=np.int64)
+        if structures:
+            self._paths = self._replace(structures)
+        else:
+            self._paths = self._follow(data)
+        self._complete_offsets()
+
+    def read(self, indices: Sequence[int] | NDArray[np.intp]) -> Iterator[bytes]:
+        """Yield frames in the order given.
+
+        Raises
+        ------
+        MismatchError
+            If a frame has another number of atoms than the features say.
+        """
+        for number, group in groupby(indices, key=lambda i: int(self._source[i])):
+            members = np.fromiter(group, dtype=np.int64)
+            path = self._paths[number]
+            with open_frames(path) as reader:
+                frames = reader.frames(self._offset[members])
+                for index, content in zip(members.tolist(), frames, strict=True):
+                    self._check_count(index, content, path)
+                    yield content
+
+    def _replace(self, structures: Sequence[str | Path]) -> list[Path]:
+        if len(structures) != len(self.sources):
+            raise RequestError(
+                "--structures does not fit the features",
+                expected=f"{len(self.sources)} files, for " + ", ".join(self.sources),
+                got=f"{len(structures)} files",
+            )
+        return [Path(path) for path in structures]
+
+    def _follow(self, data: Dataset) -> list[Path]:
+        """Resolve the files that the stores name, and check that they are the same still."""
+        paths: dict[int, Path] = {}
+        for part, start in zip(data.parts, data.starts, strict=False):
+            table = part.table
+            origin = table.source
+            if origin is None:
+                raise RequestError(
+                    "the structures behind the features are not known",
+                    where=table.label,
+                    remedy="name the extxyz file with --structures, or use --indices",
+                )
+            where = table.path if isinstance(table, FeatureStore) else table.label
+            for position, typed in enumerate(origin.typed):
+                number = self.sources.index(typed)
+                if number not in paths:
+                    path = origin.resolve(position, where)
+                    paths[number] = check_unchanged(path, origin.files[position], typed)
+            here = slice(int(start), int(start) + len(part.positions))
+            self._offset[here] = origin.offset[np.array(part.positions)]
+        return [paths[number] for number in range(len(self.sources))]
+
+    def _complete_offsets(self) -> None:
+        """Index the files of which no offsets are known."""
+        for number in np.unique(self._source[self._offset < 0]).tolist():
+            members = np.flatnonzero(self._source == number)
+            path = self._paths[number]
+            index = index_frames(path, digest=False)
+            if int(self._frame[members].max()) >= len(index):
+                raise MismatchError(
+                    "the structure file holds fewer frames than the features",
+                    where=str(path),
+                    expected=f"at least {int(self._frame[members].max()) + 1} frames",
+                    got=f"{len(index)} frames",
+                )
+            self._offset[members] = index.offset[self._frame[members]]
+            wrong = np.flatnonzero(index.n_atoms[self._frame[members]] != self._n_atoms[members])
+            if wrong.size:
+                first = int(members[wrong[0]])
+                self._raise_count(first, int(index.n_atoms[self._frame[first]]), path)
+
+    def _check_count(self, index: int, content: bytes, path: Path) -> None:
+        count = int(content[: content.index(b"\n")])
+        if count != self._n_atoms[index]:
+            self._raise_count(index, count, path)
+
+    def _raise_count(self, index: int, count: int, path: Path) -> None:
+        raise MismatchError(
+            "a frame has another number of atoms than its features",
+            where=f"{path}, frame {int(self._frame[index])}",
+            expected=f"{int(self._n_atoms[index])} atoms",
+            got=f"{count} atoms",
+            remedy="name the structure file that the features were made from",
+        )
+
+
+def check_unchanged(path: Path | None, stamp: FileStamp, typed: str) -> Path:
+    """Return the path of a source file if it is still the one that was stamped.
+
+    Size and time are compared first; the content is hashed only where the time differs.
+
+    Raises
+    ------
+    InputFileError
+        If it is gone or has changed.
+    """
+    remedy = "name the file with --structures, use --indices, or import the features again"
+    if path is None:
+        raise InputFileError(
+            "the structure file of a feature store is gone",
+            where=typed,
+            expected=f"the file at {stamp.path}",
+            remedy=remedy,
+        )
+    status = os.stat(path)
+    same = status.st_size == stamp.size or stamp.size < 0
+    if same and stamp.mtime_ns != status.st_mtime_ns and stamp.digest:
+        same = file_digest(path) == stamp.digest
+    if not same:
+        raise InputFileError(
+            "the structure file has changed since its features were imported",
+            where=str(path),
+            expected=f"{stamp.size} bytes, {stamp.digest}",
+            got=f"{status.st_size} bytes",
+            remedy=remedy,
+        )
+    return path

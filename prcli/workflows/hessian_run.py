@@ -1,0 +1,84 @@
+"""Build a Hessian file from what a user typed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from prcli.data.hessian_file import write_hessian
+from prcli.data.hessian_record import HessianRecord
+from prcli.data.provenance import make_provenance
+from prcli.data.publish import check_output
+from prcli.records import FileStamp, Progress, no_progress
+from prcli.workflows.hessian import sum_hessian
+from prcli.workflows.hessian_options import HessianOptions
+from prcli.workflows.inputs import (
+    DataArgument,
+    InputOptions,
+    load_hessian,
+    open_input,
+    split_hessians,
+    stamp_hessian,
+    stamps_of,
+)
+from prcli.workflows.model import full_factor
+
+
+@dataclass(frozen=True)
+class HessianRequest:
+    """What to sum, and where to.
+
+    Attributes
+    ----------
+    inputs : tuple of DataArgument
+        Feature sets and Hessian files in any mix.
+    output : str
+    options : HessianOptions
+    input_options : InputOptions
+    overwrite, with_provenance : bool
+    """
+
+    inputs: tuple[DataArgument, ...]
+    output: str
+    options: HessianOptions = field(default_factory=HessianOptions)
+    input_options: InputOptions = field(default_factory=InputOptions)
+    overwrite: bool = False
+    with_provenance: bool = True
+
+
+def build_hessian(request: HessianRequest, progress: Progress = no_progress) -> HessianRecord:
+    """Sum the inputs and write the Hessian file.
+
+    Returns
+    -------
+    record : HessianRecord
+
+    Raises
+    ------
+    PrcliError
+        If inputs do not fit each other, the Hessian is singular, or the file cannot be
+        written.
+    """
+    check_output(request.output, request.overwrite)
+    data, paths = split_hessians(request.inputs)
+    records = [load_hessian(path) for path in paths]
+    stamps: list[FileStamp] = [stamp_hessian(path) for path in paths]
+    if data:
+        with open_input(data, "train", request.input_options) as train:
+            stamps += stamps_of(train)
+            record = sum_hessian([train], records, request.options, progress)
+    else:
+        record = sum_hessian([], records, request.options, progress)
+    # A singular Hessian is found here and not when it is used.
+    full_factor(record)
+    provenance = None
+    if request.with_provenance:
+        settings = {
+            "energy": record.energy,
+            "intercept": record.intercept.kind,
+            "scale_rule": record.scale_rule,
+            "scale": record.scale,
+            "regularizer": record.regularizer,
+        }
+        provenance = make_provenance(stamps, settings)
+    write_hessian(request.output, record, provenance, request.overwrite)
+    return record

@@ -1,0 +1,132 @@
+"""What any of our files is."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from prcli.data.extxyz import index_frames
+from prcli.data.file_kind import file_kind
+from prcli.data.formats import open_array
+from prcli.data.hessian_file import read_hessian, read_hessian_provenance
+from prcli.data.store import open_store
+from prcli.data.store_schema import format_blocks
+from prcli.elements import SYMBOLS
+from prcli.errors import FormatError
+from prcli.numerics.square_root import condition_number, with_prior
+from prcli.workflows.model import prior_root, scaled_data_factor
+
+
+def describe(path: str) -> list[tuple[str, str]]:
+    """Describe a file: kind, shapes, types, scale, blocks, provenance.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    facts : list of (name, value)
+
+    Raises
+    ------
+    FormatError
+        If it is not a file that prcli knows.
+    """
+    kind = file_kind(path)
+    if kind == "store":
+        facts = _store(path)
+    elif kind == "hessian":
+        facts = _hessian(path)
+    elif kind == "extxyz":
+        facts = _extxyz(path)
+    elif kind in ("npy", "npz", "mts", "hdf5"):
+        facts = _array(path)
+    else:
+        raise FormatError(
+            "file is of no kind that prcli knows",
+            where=path,
+            expected="a feature store, Hessian file, extxyz, npy, npz, mts or HDF5 file",
+            got=kind,
+        )
+    return [("file", path), ("kind", kind), ("bytes", str(os.path.getsize(path))), *facts]
+
+
+def _store(path: str) -> list[tuple[str, str]]:
+    with open_store(path) as store:
+        facts = [
+            ("convention", store.convention),
+            ("n_structures", str(store.n_structures)),
+            ("n_atoms", str(int(store.n_atoms.sum()))),
+            ("n_features", str(store.n_features)),
+        ]
+        for name, rows in (("structures", store.structures), ("atoms", store.atoms)):
+            text = "absent" if rows is None else f"{rows.shape[0]} x {rows.shape[1]} {rows.dtype}"
+            facts.append((f"{name}/features", text))
+        if store.species is not None:
+            present = np.flatnonzero(np.bincount(store.species, minlength=256))
+            facts.append(("elements", " ".join(SYMBOLS[int(z)] for z in present)))
+        facts.append(("blocks", format_blocks(store.blocks) if store.blocks else "none"))
+        facts.append(("columns", " ".join(store.column_names) or "none"))
+        if store.source is not None:
+            facts.append(("source", " ".join(store.source.typed)))
+        facts.append(("content_digest", str(store.content_digest)))
+        return facts + _provenance(store.provenance)
+
+
+def _hessian(path: str) -> list[tuple[str, str]]:
+    record = read_hessian(path)
+    facts = [
+        ("n_structures", str(record.n_structures)),
+        ("n_features", str(record.n_features)),
+        ("rows", " ".join(f"{kind}:{n}" for kind, n in record.n_rows.items())),
+        ("energy", record.energy),
+        ("intercept", _intercept_text(record.intercept.kind, record.intercept.species)),
+        ("blocks", format_blocks(record.blocks) if record.blocks else "none"),
+        ("scale", f"{record.scale_rule} = {record.scale!r}"),
+        ("regularizer", repr(record.regularizer)),
+        ("prior", "identity" if record.prior is None else f"{record.prior.ndim}-dimensional"),
+    ]
+    data = scaled_data_factor(record)
+    singular = np.linalg.svd(data, compute_uv=False)
+    tolerance = len(singular) * np.finfo(np.float64).eps * singular[0]
+    facts.append(("rank_of_data", f"{int(np.count_nonzero(singular > tolerance))}"))
+    if record.regularizer > 0.0:
+        factor = with_prior(data, prior_root(record), record.regularizer)
+        facts.append(("condition_number", f"{condition_number(factor):.4g}"))
+        solved = np.linalg.solve(factor.T, data.T)
+        facts.append(("effective_parameters", f"{float(np.sum(solved**2)):.6g}"))
+    facts += [
+        (name, repr(value))
+        for name in ("alpha_energy", "alpha_force", "alpha_stress")
+        if (value := getattr(record, name)) is not None
+    ]
+    return facts + _provenance(read_hessian_provenance(path))
+
+
+def _intercept_text(kind: str, species: tuple[int, ...]) -> str:
+    return " ".join([kind, *(SYMBOLS[z] for z in species)])
+
+
+def _extxyz(path: str) -> list[tuple[str, str]]:
+    index = index_frames(path)
+    return [
+        ("n_structures", str(len(index))),
+        ("n_atoms", str(int(index.n_atoms.sum()))),
+        ("smallest", str(int(index.n_atoms.min()))),
+        ("largest", str(int(index.n_atoms.max()))),
+        ("digest", index.stamp.digest),
+    ]
+
+
+def _array(path: str) -> list[tuple[str, str]]:
+    with open_array(path) as array:
+        facts = [("shape", " x ".join(map(str, array.shape))), ("dtype", str(array.dtype))]
+        return facts + [("note", note) for note in array.notes]
+
+
+def _provenance(provenance: dict[str, object] | None) -> list[tuple[str, str]]:
+    if provenance is None:
+        return [("provenance", "none")]
+    return [(name, str(provenance[name])) for name in ("version", "command", "time")]

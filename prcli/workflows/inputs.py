@@ -1,0 +1,196 @@
+"""What a user names, opened: stores as they are, other formats turned into stores first."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prcli.data.conventions import RowConvention
+from prcli.data.dataset import Dataset, Part, parse_slice, split_slice
+from prcli.data.digests import content_digest_of
+from prcli.data.features import Features, FeatureTable
+from prcli.data.file_kind import file_kind
+from prcli.data.hessian_file import read_hessian
+from prcli.data.hessian_record import HessianRecord
+from prcli.data.provenance import file_digest, stamp_file
+from prcli.data.store import FeatureStore, open_store
+from prcli.errors import FeatureError, FormatError, MismatchError
+from prcli.records import FileStamp
+from prcli.workflows.features_import import ImportRequest, import_features
+
+#: A path with an optional slice, features in memory, or an array (S, D) of mean features.
+DataArgument: TypeAlias = str | Path | Features | NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """How structure files that carry features are read.
+
+    Attributes
+    ----------
+    feature_key : str, optional
+        Per-atom column, or vector of the comment line.
+    convention : {"mean", "sum", "per-atom"}, optional
+        What such a vector is.
+    verify : bool
+        Hash stores again and compare with the digests that they carry.
+    """
+
+    feature_key: str | None = None
+    convention: RowConvention | None = None
+    verify: bool = False
+
+
+def open_input(
+    arguments: Sequence[DataArgument], name: str, options: InputOptions | None = None
+) -> Dataset:
+    """Open a data set of one or more parts.
+
+    Parameters
+    ----------
+    arguments : sequence of str, Path, Features or ndarray
+        Stores or structure files with optional slices, or features in memory.
+    name : str
+        What the set is for, for messages.
+    options : InputOptions, optional
+
+    Returns
+    -------
+    data : Dataset
+        To be closed, or used in a ``with`` block.
+
+    Raises
+    ------
+    FormatError
+        If a file holds no features.
+    """
+    opened: list[Part] = []
+    try:
+        for argument in arguments:
+            opened.append(_open_part(argument, name, options or InputOptions()))
+        return Dataset(opened, name)
+    except BaseException:
+        for part in opened:
+            if isinstance(part.table, FeatureStore):
+                part.table.close()
+        raise
+
+
+def split_hessians(
+    arguments: Sequence[DataArgument],
+) -> tuple[list[DataArgument], list[str]]:
+    """Tell finished Hessian files from data sets."""
+    data: list[DataArgument] = []
+    hessians: list[str] = []
+    for argument in arguments:
+        if _is_path(argument) and str(argument) != "-":
+            path, text = split_slice(os.fspath(argument))  # type: ignore[arg-type]
+            if text is None and file_kind(path) == "hessian":
+                hessians.append(path)
+                continue
+        data.append(argument)
+    return data, hessians
+
+
+def load_hessian(argument: str | Path | HessianRecord) -> HessianRecord:
+    """Read a Hessian file, or take the record as it is."""
+    return argument if isinstance(argument, HessianRecord) else read_hessian(argument)
+
+
+def stamps_of(data: Dataset) -> list[FileStamp]:
+    """Identify the files of a data set, without hashing large ones again."""
+    stamps: list[FileStamp] = []
+    for part in data.parts:
+        table = part.table
+        if isinstance(table, FeatureStore) and os.path.exists(table.path):
+            stamps.append(stamp_file(table.path, table.content_digest))
+        elif table.source is not None:
+            # A structure file whose features were read on the way.
+            stamps.extend(table.source.files)
+    return stamps
+
+
+def stamp_hessian(path: str | Path) -> FileStamp:
+    """Identify a Hessian file."""
+    return stamp_file(path, file_digest(path))
+
+
+def _is_path(argument: DataArgument) -> bool:
+    return isinstance(argument, (str, os.PathLike))
+
+
+def _open_part(argument: DataArgument, name: str, options: InputOptions) -> Part:
+    if isinstance(argument, np.ndarray):
+        argument = Features(structures=argument, label=f"{name} array")
+    if isinstance(argument, Features):
+        return Part(argument, range(argument.n_structures))
+    path, text = split_slice(os.fspath(argument))
+    kind = "extxyz" if path == "-" else file_kind(path)
+    if kind == "store":
+        store = open_store(path)
+        try:
+            if options.verify:
+                _verify(store)
+            return Part(store, parse_slice(text, store.n_structures, os.fspath(argument)))
+        except BaseException:
+            store.close()
+            raise
+    if kind == "extxyz":
+        table = _import_temporarily(os.fspath(argument), name, options)
+        return Part(table, range(table.n_structures))
+    raise FormatError(
+        f"the {name} set cannot be read",
+        where=path,
+        expected="a prcli feature store, or extxyz with features",
+        got={"hessian": "a prcli Hessian file"}.get(kind, f"a file of kind {kind}"),
+        remedy="turn features into a store with `prcli features import`"
+        if kind in ("npy", "npz", "mts", "hdf5")
+        else None,
+    )
+
+
+def _import_temporarily(argument: str, name: str, options: InputOptions) -> FeatureTable:
+    """Parse the features of a structure file once, into a store that vanishes when closed."""
+    if options.feature_key is None:
+        raise FeatureError(
+            f"the {name} set has structures but no features",
+            where=argument,
+            expected="the name of a per-atom column or comment-line vector that holds them",
+            remedy="give --feature-key KEY, or a store made by `prcli features import`",
+        )
+    with tempfile.TemporaryDirectory(prefix="prcli-") as folder:
+        request = ImportRequest(
+            structures=argument,
+            output=os.path.join(folder, "features.h5"),
+            feature_key=options.feature_key,
+            convention=options.convention,
+            with_provenance=True,
+        )
+        import_features(request)
+        store = open_store(request.output)
+        # The open store keeps the file alive after its name is gone.
+        store.label = argument
+        return store
+
+
+def _verify(store: FeatureStore) -> None:
+    """Hash a store again and compare with the digest that it carries."""
+    stored = store.content_digest
+    if stored is None:
+        return
+    found = content_digest_of(store)
+    if found != stored:
+        raise MismatchError(
+            "a store has changed since it was written",
+            where=str(store.path),
+            expected=f"content digest {stored}",
+            got=found,
+            remedy="import the features again",
+        )

@@ -1,0 +1,382 @@
+"""Choose the candidates that most raise the rigidity of the structures a user cares about."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prcli.data.dataset import Dataset
+from prcli.data.hessian_record import HessianRecord
+from prcli.errors import FeatureError, RequestError
+from prcli.numerics.baselines import farthest_point_order, leverage_order, random_order
+from prcli.numerics.greedy import (
+    GreedyPicker,
+    GreedyResult,
+    ListPicker,
+    Pick,
+    Picker,
+    normalized,
+    run_selection,
+)
+from prcli.numerics.objectives import OBJECTIVES, Objective
+from prcli.numerics.posterior import TargetFrame
+from prcli.numerics.rigidity import reciprocal, squared_norms, whiten
+from prcli.records import Progress, no_progress
+from prcli.workflows.model import (
+    full_factor,
+    kind_weight,
+    posterior,
+    row_form,
+    unscaled_prior_root,
+)
+from prcli.workflows.rows import EnergyRows, local_blocks
+
+logger = logging.getLogger(__name__)
+FloatArray = NDArray[np.float64]
+
+Strategy: TypeAlias = Literal["pr", "random", "fps", "leverage"]
+TargetPer: TypeAlias = Literal["structure", "atom"]
+
+#: Relative drift of the updated rigidities that is worth a warning.
+LARGEST_DRIFT = 1e-8
+
+
+@dataclass(frozen=True)
+class SelectOptions:
+    """How to select.
+
+    Attributes
+    ----------
+    n_to_select : int
+        Structures to pick at most.
+    objective : str
+        A name in `prcli.numerics.objectives.OBJECTIVES`.
+    strategy : {"pr", "random", "fps", "leverage"}
+    target_per : {"structure", "atom"}
+        What a target is.
+    exclude_train : bool
+        Leave out candidates that are training structures.
+    stop_gain : float, optional
+        Stop before a gain below this share of the first.
+    stop_pr : float, optional
+        Stop once every target's rigidity is above.
+    seed : int
+        For the random strategy.
+    """
+
+    n_to_select: int
+    objective: str = "mean-pr"
+    strategy: Strategy = "pr"
+    target_per: TargetPer = "structure"
+    exclude_train: bool = False
+    stop_gain: float | None = None
+    stop_pr: float | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values, whatever door they came through.
+
+        Raises
+        ------
+        RequestError
+            If a value is out of its range.
+        """
+        if self.n_to_select < 1:
+            raise RequestError(
+                "the number of structures to select must be at least 1",
+                where="-n/--n-to-select",
+                got=str(self.n_to_select),
+            )
+        _check_choice("objective", self.objective, tuple(OBJECTIVES))
+        _check_choice("strategy", self.strategy, ("pr", "random", "fps", "leverage"))
+        _check_choice("target-per", self.target_per, ("structure", "atom"))
+        for name, value in (("stop-gain", self.stop_gain), ("stop-pr", self.stop_pr)):
+            if value is not None and not value >= 0.0:
+                raise RequestError(f"--{name} must not be negative", got=str(value))
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """What was selected, and what it does.
+
+    Attributes
+    ----------
+    indices : ndarray of shape (n,)
+        Positions in the concatenated pool, in the order of the picks.
+    picks : tuple of Pick
+    objective_before : float
+        Value of the objective before the first pick.
+    target_structure : ndarray of shape (T,)
+        Structure of the target set that each target belongs to.
+    target_atom : ndarray of shape (T,) or None
+        Position in the structure, where targets are atoms.
+    target_weight : ndarray of shape (T,)
+        Weights as given, 1 by default; 0 for targets that do not count.
+    target_pr_before, target_pr_after : ndarray of shape (T,)
+        Rigidities, the latter from a fresh factorization; infinite for a row of zeros.
+    drift : float
+        Largest relative difference of the updated rigidities from the fresh ones.
+    condition_number : float
+        Of the factor R after the last pick is not needed; this is that of the first.
+    n_candidates : int
+        Candidates that could be picked.
+    n_in_training : int
+        Candidates that are training structures.
+    n_exact, n_whitenings : int
+        Gains computed exactly, and fresh whitenings of the pool.
+    stopped : str
+        "n_to_select", "stop_gain" or "stop_pr".
+    options : SelectOptions
+    """
+
+    indices: NDArray[np.int64]
+    picks: tuple[Pick, ...]
+    objective_before: float
+    target_structure: NDArray[np.int64]
+    target_atom: NDArray[np.int64] | None
+    target_weight: FloatArray
+    target_pr_before: FloatArray
+    target_pr_after: FloatArray
+    drift: float
+    n_candidates: int
+    n_in_training: int
+    n_exact: int
+    n_whitenings: int
+    stopped: str
+    options: SelectOptions
+
+    @property
+    def n_infinite(self) -> int:
+        """Targets that are rows of zeros: listed, and left out of every mean."""
+        return int(np.count_nonzero(np.isinf(self.target_pr_before)))
+
+
+@dataclass(frozen=True, eq=False)
+class _Targets:
+    """Rows of the targets, and what they belong to."""
+
+    rows: FloatArray
+    structure: NDArray[np.int64]
+    atom: NDArray[np.int64] | None
+    weight: FloatArray
+    counts: NDArray[np.bool_]
+
+
+def select(
+    record: HessianRecord,
+    pool: Dataset,
+    target: Dataset | None,
+    options: SelectOptions,
+    *,
+    allowed: NDArray[np.bool_] | None = None,
+    target_weight: FloatArray | None = None,
+    progress: Progress = no_progress,
+) -> Selection:
+    """Select candidates.
+
+    Parameters
+    ----------
+    record : HessianRecord
+        Of the training set.
+    pool : Dataset
+        C candidates.
+    target : Dataset or None
+        Structures of interest; not needed for log-det and for baselines.
+    options : SelectOptions
+    allowed : ndarray of bool of shape (C,), optional
+        Candidates that pass a filter.
+    target_weight : ndarray of shape (S,), optional
+        Weight of each structure of `target`, not negative.
+    progress : callable
+
+    Returns
+    -------
+    selection : Selection
+
+    Raises
+    ------
+    RequestError
+        If there are fewer candidates than picks, or targets are needed and missing.
+    """
+    objective = OBJECTIVES[options.objective]
+    if target is None and objective.needs_targets and options.strategy == "pr":
+        raise RequestError(
+            f"the objective {options.objective} needs targets",
+            where="--target",
+            remedy="give --target, or use --objective log-det",
+        )
+    allowed, n_in_training = _allowed(record, pool, options, allowed)
+    targets = _read_targets(record, target, options, target_weight)
+    result = _run(record, pool, targets, objective, options, allowed, progress)
+    if result.drift > LARGEST_DRIFT:
+        logger.warning(
+            "updated rigidities drifted by %.1e relative to a fresh factorization", result.drift
+        )
+    before, after = _all_rigidities(record, pool, targets, result)
+    return Selection(
+        indices=np.array([pick.index for pick in result.picks], dtype=np.int64),
+        picks=result.picks,
+        objective_before=result.objective_before,
+        target_structure=targets.structure,
+        target_atom=targets.atom,
+        target_weight=targets.weight,
+        target_pr_before=before,
+        target_pr_after=after,
+        drift=result.drift,
+        n_candidates=int(np.count_nonzero(allowed)),
+        n_in_training=n_in_training,
+        n_exact=result.n_exact,
+        n_whitenings=result.n_whitenings,
+        stopped=result.stopped,
+        options=options,
+    )
+
+
+def _allowed(
+    record: HessianRecord,
+    pool: Dataset,
+    options: SelectOptions,
+    allowed: NDArray[np.bool_] | None,
+) -> tuple[NDArray[np.bool_], int]:
+    """Candidates that may be picked, and how many of the pool are training structures."""
+    allowed = np.ones(pool.n_structures, dtype=bool) if allowed is None else allowed.copy()
+    known = np.isin(pool.digests, record.digests)
+    n_known = int(np.count_nonzero(known))
+    if n_known and options.exclude_train:
+        allowed &= ~known
+        logger.info("%d of the pool's structures are in the training set and left out", n_known)
+    elif n_known:
+        logger.warning(
+            "%d of the pool's structures are in the training set; --exclude-train leaves them out",
+            n_known,
+        )
+    n_allowed = int(np.count_nonzero(allowed))
+    if options.n_to_select > n_allowed:
+        raise RequestError(
+            "there are fewer candidates than structures to select",
+            where=pool.label,
+            expected=f"at least {options.n_to_select} candidates",
+            got=f"{n_allowed} candidates of {pool.n_structures} in the pool",
+            remedy="ask for fewer, enlarge the pool, or loosen the filter",
+        )
+    return allowed, n_known
+
+
+def _read_targets(
+    record: HessianRecord,
+    target: Dataset | None,
+    options: SelectOptions,
+    weight: FloatArray | None,
+) -> _Targets:
+    form = row_form(record)
+    if target is None:
+        nothing = np.empty(0)
+        whole = np.empty(0, dtype=np.int64)
+        return _Targets(np.empty((0, form.n_columns)), whole, None, nothing, nothing.astype(bool))
+    if options.target_per == "structure":
+        rows = EnergyRows(target, form).read_all()
+        structure, atom = np.arange(len(rows)), None
+    else:
+        if not target.has_atoms:
+            raise FeatureError(
+                "targets per atom need features of atoms",
+                where=target.label,
+                remedy="import features with --convention per-atom, or use --target-per structure",
+            )
+        parts = list(local_blocks(target, form))
+        rows = np.concatenate([part[2] for part in parts])
+        structure = np.concatenate([part[0] for part in parts])
+        atom = np.concatenate([part[1] for part in parts])
+    per_structure = np.ones(target.n_structures) if weight is None else _checked(weight, target)
+    weights = per_structure[structure]
+    # A row of zeros is held infinitely firmly and says nothing.
+    counts = np.any(rows != 0.0, axis=1) & (weights > 0.0)
+    n_zero = int(np.count_nonzero(~np.any(rows != 0.0, axis=1)))
+    if n_zero:
+        logger.warning("%d targets are rows of zeros, of infinite rigidity: left out", n_zero)
+    if not counts.any():
+        raise RequestError("no target counts", where=target.label, expected="a row and a weight")
+    return _Targets(rows, structure, atom, weights, counts)
+
+
+def _checked(weight: FloatArray, target: Dataset) -> FloatArray:
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
+    if wrong.size:
+        raise RequestError(
+            "a target weight is not valid",
+            where=f"{target.label}, structure {int(wrong[0])}",
+            expected="a finite number that is not negative",
+            got=str(weight[wrong[0]]),
+        )
+    return weight
+
+
+def _run(
+    record: HessianRecord,
+    pool: Dataset,
+    targets: _Targets,
+    objective: Objective,
+    options: SelectOptions,
+    allowed: NDArray[np.bool_],
+    progress: Progress,
+) -> GreedyResult:
+    state = posterior(record)
+    source = EnergyRows(pool, row_form(record), kind_weight(record, "energy"))
+    weights = normalized(targets.weight[targets.counts] if len(targets.weight) else None, 0)
+    frame = TargetFrame(state, targets.rows[targets.counts])
+    picker: Picker
+    if options.strategy == "pr":
+        picker = GreedyPicker(
+            source, frame, state, objective, weights, options.n_to_select, excluded=~allowed
+        )
+    else:
+        order = _baseline_order(record, source, options, allowed)
+        picker = ListPicker(order, source, frame, objective, weights)
+    return run_selection(
+        picker,
+        frame,
+        objective,
+        weights,
+        options.n_to_select,
+        stop_gain=options.stop_gain,
+        stop_pr=options.stop_pr,
+        on_pick=lambda n, pick: progress("select", n, options.n_to_select),
+    )
+
+
+def _baseline_order(
+    record: HessianRecord, source: EnergyRows, options: SelectOptions, allowed: NDArray[np.bool_]
+) -> NDArray[np.intp]:
+    n_to_select = options.n_to_select
+    if options.strategy == "random":
+        return random_order(np.flatnonzero(allowed), n_to_select, options.seed)
+    if options.strategy == "fps":
+        return farthest_point_order(source, allowed, n_to_select)
+    return leverage_order(
+        source, allowed, unscaled_prior_root(record), record.regularizer, n_to_select
+    )
+
+
+def _all_rigidities(
+    record: HessianRecord, pool: Dataset, targets: _Targets, result: GreedyResult
+) -> tuple[FloatArray, FloatArray]:
+    """Rigidities of all targets, those that do not count too, by fresh factorizations."""
+    if not len(targets.rows):
+        return np.empty(0), np.empty(0)
+    state = posterior(record)
+    source = EnergyRows(pool, row_form(record), kind_weight(record, "energy"))
+    before = squared_norms(whiten(targets.rows, full_factor(record)))
+    state.add(source.take([pick.index for pick in result.picks]))
+    after = squared_norms(whiten(targets.rows, state.factor()))
+    return reciprocal(before), reciprocal(after)
+
+
+def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise RequestError(
+            f"--{name} is not known", expected="one of " + ", ".join(known), got=value
+        )

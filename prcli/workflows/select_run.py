@@ -1,0 +1,308 @@
+"""The main job from what a user typed to a selection: open, check, sum, select, write."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prcli.data.dataset import Dataset
+from prcli.data.hessian_record import HessianRecord
+from prcli.data.provenance import make_provenance
+from prcli.data.publish import check_output
+from prcli.errors import RequestError
+from prcli.numerics.objectives import OBJECTIVES
+from prcli.parallel.memory import available_memory, format_size
+from prcli.records import Progress, Provenance, no_progress
+from prcli.workflows.expressions import parse_expression, where
+from prcli.workflows.frames import Frames
+from prcli.workflows.hessian import sum_hessian
+from prcli.workflows.hessian_options import HessianOptions, override
+from prcli.workflows.inputs import (
+    DataArgument,
+    InputOptions,
+    load_hessian,
+    open_input,
+    split_hessians,
+    stamp_hessian,
+    stamps_of,
+)
+from prcli.workflows.select import Selection, SelectOptions, select
+from prcli.workflows.selection_output import selected_frames, write_result
+from prcli.workflows.structure_columns import StructureColumns
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SelectRequest:
+    """Everything that decides a selection.
+
+    Attributes
+    ----------
+    options : SelectOptions
+    pool : tuple of DataArgument
+        Candidates.
+    target : tuple of DataArgument
+        Structures of interest.
+    train : tuple of DataArgument
+        Training set: feature sets and Hessian files in any mix.
+    hessian : path or HessianRecord, optional
+        A finished Hessian instead of `train`.
+    hessian_options : HessianOptions
+    inputs : InputOptions
+    where : str, optional
+        Filter on the pool.
+    target_weight : str, optional
+        Column or key of the targets that holds weights.
+    structures : tuple of path
+        Structure files of the pool, in place of those that its stores name.
+    output : str, optional
+        Result directory.
+    needs_frames : bool
+        Whether picked frames will be copied.
+    with_annotation, overwrite, with_provenance : bool
+    memory : int, optional
+        Bytes that may be held.
+    """
+
+    options: SelectOptions
+    pool: tuple[DataArgument, ...]
+    target: tuple[DataArgument, ...] = ()
+    train: tuple[DataArgument, ...] = ()
+    hessian: str | Path | HessianRecord | None = None
+    hessian_options: HessianOptions = field(default_factory=HessianOptions)
+    inputs: InputOptions = field(default_factory=InputOptions)
+    where: str | None = None
+    target_weight: str | None = None
+    structures: tuple[str | Path, ...] = ()
+    output: str | None = None
+    needs_frames: bool = False
+    with_annotation: bool = False
+    overwrite: bool = False
+    with_provenance: bool = True
+    memory: int | None = None
+
+
+class SelectRun:
+    """A selection under way; use it in a ``with`` block, which opens and closes the data.
+
+    Parameters
+    ----------
+    request : SelectRequest
+    progress : callable
+
+    Attributes
+    ----------
+    pool, target : Dataset
+    selection : Selection
+        After `run`.
+    record : HessianRecord
+        The Hessian of the training set, after `run`.
+    """
+
+    pool: Dataset
+    target: Dataset | None
+    selection: Selection
+    record: HessianRecord
+
+    def __init__(self, request: SelectRequest, progress: Progress = no_progress) -> None:
+        if (request.hessian is None) == (not request.train):
+            raise RequestError(
+                "the training set must come from one place",
+                expected="either --train or --hessian",
+                got="both" if request.train else "neither",
+            )
+        self._request = request
+        self._progress = progress
+        self._filter = None if request.where is None else parse_expression(request.where)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Open and check everything before long work starts."""
+        request = self._request
+        if request.output is not None:
+            check_output(request.output, request.overwrite, directory=True)
+        with ExitStack() as stack:
+            data, hessians = split_hessians(request.train)
+            self._records = [load_hessian(path) for path in hessians]
+            self._hessian_paths = [Path(path) for path in hessians]
+            if request.hessian is not None:
+                self._records = [load_hessian(request.hessian)]
+                if not isinstance(request.hessian, HessianRecord):
+                    self._hessian_paths = [Path(request.hessian)]
+            self._train: list[Dataset] = []
+            if data:
+                train = open_input(data, "train", request.inputs)
+                self._train = [stack.enter_context(train)]
+            self.target = None
+            if request.target:
+                target = open_input(request.target, "target", request.inputs)
+                self.target = stack.enter_context(target)
+            self.pool = stack.enter_context(open_input(request.pool, "pool", request.inputs))
+            self._frames = Frames(self.pool, request.structures) if self._copies else None
+            self._check_memory()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the data."""
+        self._stack.close()
+
+    @property
+    def _copies(self) -> bool:
+        return self._request.output is not None or self._request.needs_frames
+
+    def run(self) -> Selection:
+        """Sum the Hessian, filter the pool, select."""
+        request = self._request
+        allowed = self._passing()
+        weight = self._target_weight()
+        if request.hessian is not None:
+            self.record = override(self._records[0], request.hessian_options)
+        else:
+            self.record = sum_hessian(
+                self._train, self._records, request.hessian_options, self._progress
+            )
+        logger.info(
+            "training set: %d structures, %d features; %s rows, scale %s = %.6g, regularizer %.6g",
+            self.record.n_structures,
+            self.record.n_features,
+            self.record.energy,
+            self.record.scale_rule,
+            self.record.scale,
+            self.record.regularizer,
+        )
+        self.selection = select(
+            self.record,
+            self.pool,
+            self.target,
+            request.options,
+            allowed=allowed,
+            target_weight=weight,
+            progress=self._progress,
+        )
+        return self.selection
+
+    def frames(self) -> Iterator[bytes]:
+        """Yield the picked frames in the order of the picks."""
+        if self._frames is None:
+            raise ValueError("the request did not ask for frames")
+        return selected_frames(
+            self.selection, self._frames, with_annotation=self._request.with_annotation
+        )
+
+    def write(self, directory: str) -> None:
+        """Write the result directory."""
+        if self._frames is None:
+            raise ValueError("the request did not ask for frames")
+        write_result(
+            directory,
+            self.selection,
+            self.record,
+            self.pool,
+            self.target,
+            self._frames,
+            self._provenance(),
+            with_annotation=self._request.with_annotation,
+            overwrite=self._request.overwrite,
+        )
+
+    def _columns(self, data: Dataset) -> StructureColumns:
+        """Columns of a set; the pool's structure files may have been named anew."""
+        if data is self.pool:
+            return StructureColumns(
+                data, lambda: self._frames or Frames(data, self._request.structures)
+            )
+        return StructureColumns(data, lambda: Frames(data))
+
+    def _passing(self) -> NDArray[np.bool_] | None:
+        if self._filter is None:
+            return None
+        columns = self._columns(self.pool)
+        columns.fetch(self._filter.names)
+        passing = where(self._filter, columns)
+        logger.info(
+            "%d of %d candidates pass the filter",
+            int(np.count_nonzero(passing)),
+            self.pool.n_structures,
+        )
+        return passing
+
+    def _target_weight(self) -> NDArray[np.float64] | None:
+        name = self._request.target_weight
+        if name is None:
+            return None
+        if self.target is None:
+            raise RequestError("--target-weight needs --target")
+        columns = self._columns(self.target)
+        columns.fetch([name])
+        values = columns[name]
+        if values.dtype.kind != "f":
+            raise RequestError(
+                "target weights must be numbers", where=f"{self.target.label}, {name}"
+            )
+        return np.asarray(values, dtype=np.float64)
+
+    def _check_memory(self) -> None:
+        """State what will be held, and refuse what does not fit."""
+        request = self._request
+        objective = OBJECTIVES[request.options.objective]
+        n_columns = self.pool.n_features
+        n_targets = 0
+        if self.target is not None:
+            per_atom = request.options.target_per == "atom"
+            n_targets = self.target.n_atoms_total if per_atom else self.target.n_structures
+        greedy = request.options.strategy == "pr"
+        whitened = 8 * self.pool.n_structures * n_columns * greedy
+        cross = 8 * self.pool.n_structures * n_targets * (greedy and objective.needs_cross)
+        held = whitened + cross + 24 * n_targets * n_columns + 48 * n_columns**2
+        limit = request.memory if request.memory is not None else available_memory()
+        logger.info(
+            "plan: whitened pool %s, covariances with targets %s, %s in all, of %s",
+            format_size(whitened),
+            format_size(cross),
+            format_size(held),
+            format_size(limit),
+        )
+        if held > limit:
+            raise RequestError(
+                "the selection does not fit into memory",
+                expected=f"at most {format_size(limit)}",
+                got=f"{format_size(held)}: whitened pool {format_size(whitened)}, "
+                f"covariances with {n_targets} targets {format_size(cross)}",
+                remedy="use --objective mean-variance or log-det, which need no covariances, "
+                "fewer targets, a part of the pool (pool.h5@::10), or more --memory",
+            )
+
+    def _provenance(self) -> Provenance | None:
+        if not self._request.with_provenance:
+            return None
+        stamps = [stamp_hessian(path) for path in self._hessian_paths]
+        for data in (*self._train, self.target, self.pool):
+            if data is not None:
+                stamps += stamps_of(data)
+        record, options = self.record, self._request.options
+        settings = {
+            "seed": options.seed,
+            "energy": record.energy,
+            "intercept": record.intercept.kind,
+            "scale_rule": record.scale_rule,
+            "scale": record.scale,
+            "regularizer": record.regularizer,
+            "where": self._request.where,
+            "target_weight": self._request.target_weight,
+        }
+        return make_provenance(stamps, settings)
