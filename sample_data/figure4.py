@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.linalg import solve_triangular
+
+import prcli
 
 HERE = Path(__file__).resolve().parent
 GRAM_PER_CM3 = 1.66053906660  # u/Å³ in g/cm³
@@ -86,26 +87,16 @@ def choose_regularizer(train: Dataset) -> tuple[float, dict[float, float]]:
     return min(errors, key=errors.__getitem__), errors
 
 
-def mean_rigidity(factor: np.ndarray, targets: np.ndarray) -> float:
-    """Mean of PR = 1/|R⁻ᵀ g|² over the target rows."""
-    whitened = solve_triangular(factor, targets.T, trans="T")
-    return float(np.mean(1.0 / (whitened**2).sum(axis=0)))
-
-
-def pick_greedily(sets: dict[str, Dataset], regularizer: float, n: int) -> list[int]:
+def pick_greedily(regularizer: float, n: int) -> list[int]:
     """Pick n pool structures, each the one that most raises the surfaces' mean PR."""
-    pool, targets = sets["pool"].rows, sets["target"].rows
-    d = pool.shape[1]
-    start = np.vstack([sets["train"].rows, np.sqrt(regularizer) * np.eye(d)])
-    factor = np.linalg.qr(start, mode="r")
-    picks: list[int] = []
-    while len(picks) < n:
-        left = [c for c in range(len(pool)) if c not in picks]
-        tried = {c: np.linalg.qr(np.vstack([factor, pool[c]]), mode="r") for c in left}
-        best = max(left, key=lambda c: mean_rigidity(tried[c], targets))
-        picks.append(best)
-        factor = tried[best]
-    return picks
+    selection = prcli.select(
+        HERE / "pool.h5",
+        n,
+        train=HERE / "train.h5",
+        target=HERE / "target.h5",
+        hessian_options=prcli.HessianOptions(regularizer=regularizer),
+    )
+    return selection.indices.tolist()
 
 
 def surface_rmse(sets: dict[str, Dataset], picks: list[int], regularizer: float) -> float:
@@ -132,7 +123,7 @@ def random_curves(sets: dict[str, Dataset], allowed: np.ndarray, regularizer: fl
 def table(sets: dict[str, Dataset], regularizer: float) -> str:
     """Return the table of errors in meV/atom as Markdown."""
     pool = sets["pool"]
-    picks = pick_greedily(sets, regularizer, max(COUNTS))
+    picks = pick_greedily(regularizer, max(COUNTS))
     light = np.flatnonzero(pool.densities < LOW_DENSITY)
     lines = ["| added | " + " | ".join(map(str, COUNTS)) + " |", "|---" * (len(COUNTS) + 1) + "|"]
     values = [f"{v:.0f}" for v in curve(sets, picks, regularizer)]
