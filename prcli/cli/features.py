@@ -13,6 +13,7 @@ from prcli.cli.options import (
     feature_key_opt,
     overwrite_opt,
     provenance_opt,
+    skip_invalid_opt,
 )
 
 
@@ -34,7 +35,7 @@ def features() -> None:
 @convention_opt
 @click.option("--blocks", metavar="NAME:WIDTH,...", help="Components of the model, in order.")
 @click.option("--allow-pickle", is_flag=True, help="Read pickled arrays, which can run code.")
-@click.option("--skip-invalid", is_flag=True, help="Leave structures with NaN or inf out.")
+@skip_invalid_opt
 @click.option("-o", "--output", required=True, metavar="STORE", help="Feature store to write.")
 @overwrite_opt
 @provenance_opt

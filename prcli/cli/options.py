@@ -91,7 +91,12 @@ convention_opt = click.option(
 verify_opt = click.option(
     "--verify", is_flag=True, help="Hash stores again and compare with the digests they carry."
 )
-input_options: Callable[[Any], Any] = compose(feature_key_opt, convention_opt, verify_opt)
+skip_invalid_opt = click.option(
+    "--skip-invalid", is_flag=True, help="Leave structures with NaN or inf out, and list them."
+)
+input_options: Callable[[Any], Any] = compose(
+    feature_key_opt, convention_opt, verify_opt, skip_invalid_opt
+)
 
 energy_opt = click.option(
     "--energy",

@@ -17,4 +17,5 @@ def hessian_options(choices: Mapping[str, Any]) -> HessianOptions:
 
 def input_choices(choices: Mapping[str, Any]) -> InputOptions:
     """Pick the options that say how inputs are read."""
-    return InputOptions(choices["feature_key"], choices["convention"], choices["verify"])
+    names = ("feature_key", "convention", "verify", "skip_invalid")
+    return InputOptions(**{name: choices[name] for name in names})

@@ -24,6 +24,7 @@ from prcli.data.store import FeatureStore, open_store
 from prcli.errors import FeatureError, FormatError, MismatchError
 from prcli.records import FileStamp
 from prcli.workflows.features_import import ImportRequest, import_features
+from prcli.workflows.finite import require_finite, without_invalid
 
 #: A path with an optional slice, features in memory, or an array (S, D) of mean features.
 DataArgument: TypeAlias = str | Path | Features | NDArray[np.floating]
@@ -41,11 +42,14 @@ class InputOptions:
         What such a vector is.
     verify : bool
         Hash stores again and compare with the digests that they carry.
+    skip_invalid : bool
+        Leave structures out of which a feature is not finite, instead of refusing them.
     """
 
     feature_key: str | None = None
     convention: RowConvention | None = None
     verify: bool = False
+    skip_invalid: bool = False
 
 
 def open_input(
@@ -71,11 +75,14 @@ def open_input(
     FormatError
         If a file holds no features.
     """
+    options = options or InputOptions()
     opened: list[Part] = []
+    parts: list[Part] = []
     try:
         for argument in arguments:
-            opened.append(_open_part(argument, name, options or InputOptions()))
-        return Dataset(opened, name)
+            opened.append(_open_part(argument, name, options))
+            parts += _checked(opened[-1], options)
+        return Dataset(parts, name)
     except BaseException:
         for part in opened:
             if isinstance(part.table, FeatureStore):
@@ -120,6 +127,15 @@ def stamps_of(data: Dataset) -> list[FileStamp]:
 def stamp_hessian(path: str | Path) -> FileStamp:
     """Identify a Hessian file."""
     return stamp_file(path, file_digest(path))
+
+
+def _checked(part: Part, options: InputOptions) -> list[Part]:
+    """Look for values that are not finite, in tables that our own writer has not checked."""
+    if options.skip_invalid:
+        return without_invalid(part)
+    if isinstance(part.table, FeatureStore) and part.table.content_digest is None:
+        require_finite(part)
+    return [part]
 
 
 def _is_path(argument: DataArgument) -> bool:
@@ -171,7 +187,7 @@ def _import_temporarily(argument: str, name: str, options: InputOptions) -> Feat
             output=os.path.join(folder, "features.h5"),
             feature_key=options.feature_key,
             convention=options.convention,
-            with_provenance=True,
+            skip_invalid=options.skip_invalid,
         )
         import_features(request)
         store = open_store(request.output)

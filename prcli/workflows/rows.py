@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.data.checks import atom_offsets
+from prcli.data.checks import atom_offsets, check_finite
 from prcli.data.dataset import Dataset, Part, read_structures
 from prcli.errors import FeatureError, MismatchError
 from prcli.numerics.rows import atom_rows, energy_rows
 from prcli.records import Convention, EnergyKind, Intercept
+from prcli.workflows.finite import is_finite
 
 FloatArray = NDArray[np.float64]
 
@@ -95,6 +96,8 @@ class EnergyRows:
 
     def _rows(self, part: Part, positions: range) -> FloatArray:
         features, convention = structure_features(part, positions)
+        if not is_finite(features):
+            _refuse(features, part, positions)
         rows = energy_rows(
             features,
             np.asarray(part.table.n_atoms)[np.array(positions)],
@@ -127,6 +130,10 @@ def local_blocks(
     for structure, atom, features, species in data.atom_blocks(form.block_rows):
         if form.intercept.kind == "species":
             _require_known(np.unique(_known(species, data.label)), form.intercept, data.label)
+        if not is_finite(features):
+            first = int(np.argmin(np.isfinite(features).all(axis=1)))
+            label = f"{data.label}, structure {structure[first]}, atom {atom[first]}"
+            check_finite(features[first : first + 1], 0, label)
         rows = atom_rows(features, intercept=form.intercept, species=species)
         yield structure, atom, rows, species
 
@@ -234,6 +241,12 @@ def _require_known(present: NDArray[np.uint8], intercept: Intercept, label: str)
             got=", ".join(SYMBOLS[z] for z in missing),
             remedy="add such structures to the training set, or use another --intercept",
         )
+
+
+def _refuse(features: NDArray[np.floating], part: Part, positions: range) -> None:
+    """Name the first value that is not finite."""
+    first = int(np.argmin(np.isfinite(features).all(axis=1)))
+    check_finite(features[first : first + 1], positions[first], part.table.label)
 
 
 def _check_width(data: Dataset, form: RowForm) -> None:
