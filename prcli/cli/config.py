@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,19 @@ def load_config(ctx: click.Context, parameter: click.Parameter, path: str | None
     if path is None:
         return None
     content = _read(path)
-    sections = ctx.command_path.split()[1:]
-    shared = {
-        key: value
-        for name in SHARED_SECTIONS
-        for key, value in _section(content, (name,), path).items()
-        if _find(ctx.command, key) is not None
-    }
-    own = _section(content, tuple(sections), path)
+    _check_sections(content, path)
+    names = ctx.command_path.split()[1:]
     defaults: dict[str, Any] = {}
-    for key, value in {**shared, **own}.items():
-        found = _find(ctx.command, key)
-        if found is None:
-            raise _unknown(key, ctx.command, f"{path}, [{'.'.join(sections)}]")
-        defaults[str(found.name)] = _as_default(found, value, f"{path}, {key}")
+    for section in SHARED_SECTIONS:
+        for key, value in _section(content, (section,), path).items():
+            if (found := _find(ctx.command, key)) is not None:
+                defaults[str(found.name)] = _as_default(found, key, value, f"{path}, {key}")
+            elif not _is_known_anywhere(ctx, key):
+                raise _unknown(key, ctx.command, f"{path}, [{section}]")
+    for key, value in _section(content, names, path).items():
+        if (found := _find(ctx.command, key)) is None:
+            raise _unknown(key, ctx.command, f"{path}, [{'.'.join(names)}]")
+        defaults[str(found.name)] = _as_default(found, key, value, f"{path}, {key}")
     ctx.default_map = {**(ctx.default_map or {}), **defaults}
     return path
 
@@ -52,18 +51,27 @@ def _read(path: str) -> Mapping[str, Any]:
         ) from error
 
 
-def _section(content: Mapping[str, Any], names: tuple[str, ...], path: str) -> Mapping[str, Any]:
-    """Return the options of a section; sections of other commands are left alone."""
-    known = {*_COMMAND_SECTIONS, *SHARED_SECTIONS}
-    for name in content:
+def _check_sections(content: Mapping[str, Any], path: str) -> None:
+    """Refuse sections that no command reads; those of other commands are left alone."""
+    _check_known(content, {*_COMMAND_SECTIONS, *SHARED_SECTIONS}, "", path)
+    for group, commands in _NESTED_SECTIONS.items():
+        _check_known(_section(content, (group,), path), set(commands), f"{group}.", path)
+
+
+def _check_known(section: Mapping[str, Any], known: set[str], prefix: str, path: str) -> None:
+    for name in section:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             raise FormatError(
-                f"section [{name}] is not known",
+                f"section [{prefix}{name}] is not known",
                 where=path,
-                expected="one of " + ", ".join(sorted(known)),
-                remedy=f"did you mean [{near[0]}]?" if near else None,
+                expected="one of " + ", ".join(sorted(f"{prefix}{each}" for each in known)),
+                remedy=f"did you mean [{prefix}{near[0]}]?" if near else None,
             )
+
+
+def _section(content: Mapping[str, Any], names: Sequence[str], path: str) -> Mapping[str, Any]:
+    """Return what stands in a section, nothing if it is absent."""
     section: Any = content
     for name in names:
         section = section.get(name, {})
@@ -88,10 +96,16 @@ _COMMAND_SECTIONS = (
 )
 
 
+#: Commands within a group of commands.
+_NESTED_SECTIONS = {"features": ("compute", "import")}
+
+
 def _find(command: click.Command, key: str) -> click.Parameter | None:
     """Find a parameter by the name of its long option, or of the argument."""
-    option = "--" + key.replace("_", "-")
+    option = _option(key)
     for parameter in command.params:
+        if not parameter.expose_value:
+            continue
         if option in parameter.opts or option in parameter.secondary_opts:
             return parameter
         if isinstance(parameter, click.Argument) and parameter.name == key.replace("-", "_"):
@@ -99,10 +113,28 @@ def _find(command: click.Command, key: str) -> click.Parameter | None:
     return None
 
 
+def _option(key: str) -> str:
+    return "--" + key.replace("_", "-")
+
+
+def _is_known_anywhere(ctx: click.Context, key: str) -> bool:
+    """Whether any command has such an option; asked only of keys in shared sections."""
+    commands = [ctx.find_root().command]
+    while commands:
+        command = commands.pop()
+        if isinstance(command, click.Group):
+            found = (command.get_command(ctx, name) for name in command.list_commands(ctx))
+            commands += [member for member in found if member is not None]
+        elif _find(command, key) is not None:
+            return True
+    return False
+
+
 def _unknown(key: str, command: click.Command, where: str) -> FormatError:
     names = [
         option.removeprefix("--")
         for parameter in command.params
+        if parameter.expose_value
         for option in parameter.opts
         if option.startswith("--") or isinstance(parameter, click.Argument)
     ]
@@ -115,11 +147,18 @@ def _unknown(key: str, command: click.Command, where: str) -> FormatError:
     )
 
 
-def _as_default(parameter: click.Parameter, value: Any, where: str) -> Any:
+def _as_default(parameter: click.Parameter, key: str, value: Any, where: str) -> Any:
     """Bring a value into the form that click takes."""
     many = parameter.multiple if isinstance(parameter, click.Option) else parameter.nargs == -1
-    if many and not isinstance(value, list):
-        return [value]
-    if isinstance(value, (dict, list)) and not many:
-        raise FormatError("a single value is needed", where=where, got=f"a {type(value).__name__}")
-    return value
+    is_flag = isinstance(parameter, click.Option) and parameter.is_flag
+    if isinstance(value, Mapping) or (isinstance(value, list) and not many):
+        kind = "section" if isinstance(value, Mapping) else "list"
+        raise FormatError("a single value is needed", where=where, got=f"a {kind}")
+    if is_flag:
+        if not isinstance(value, bool):
+            raise FormatError("true or false is needed", where=where, got=repr(value))
+        return value != (_option(key) in parameter.secondary_opts)
+    # As text, so that a value means what it would mean on the command line: 2.5 is no integer.
+    if many:
+        return [str(each) for each in (value if isinstance(value, list) else [value])]
+    return str(value)

@@ -61,6 +61,8 @@ def import_command(
     """
     from prcli.workflows.features_import import ImportRequest, import_features
 
+    if (features_file is None) == (choices["feature_key"] is None):
+        raise click.UsageError("Give either --features or --feature-key.")
     request = ImportRequest(structures, output, features_file, **choices)
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
         summary = import_features(request, progress)

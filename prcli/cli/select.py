@@ -112,6 +112,8 @@ def select(
 
     if indices and output is not None:
         raise click.UsageError("--indices writes to stdout: leave -o/--output out.")
+    if (choices["hessian"] is None) == (not choices["train"]):
+        raise click.UsageError("Give either --train or --hessian.")
     frames_to_stdout = output == "-"
     request = select_request(None if frames_to_stdout else output, frames_to_stdout, choices)
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:

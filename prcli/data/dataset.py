@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -17,7 +19,7 @@ import numpy as np
 
 from prcli.data.checks import atom_offsets
 from prcli.data.digests import digests_of
-from prcli.data.features import FeatureTable
+from prcli.data.feature_table import FeatureTable
 from prcli.errors import FeatureError, MismatchError, RequestError
 from prcli.records import Block, Convention
 
@@ -103,10 +105,26 @@ class Part:
     table: FeatureTable
     positions: range
 
-    @property
-    def is_whole_run(self) -> bool:
-        """Whether the structures lie one after the other."""
-        return self.positions.step == 1
+    @cached_property
+    def offsets(self) -> np.ndarray:
+        """(S + 1,) first atom of each structure of the table, and their number."""
+        return atom_offsets(self.table.n_atoms)
+
+    def atoms_of(self, positions: range) -> tuple[np.ndarray, np.ndarray]:
+        """Find the atoms of some structures of the table.
+
+        Returns
+        -------
+        structure : (n,) array of int64
+            Position in `positions` of the structure that each atom belongs to.
+        index : (n,) array of int64
+            Row of each atom in the table.
+        """
+        chosen = np.array(positions)
+        counts = self.offsets[chosen + 1] - self.offsets[chosen]
+        structure = np.repeat(np.arange(len(chosen)), counts)
+        skipped = self.offsets[chosen] - (np.cumsum(counts) - counts)
+        return structure, np.arange(len(structure)) + np.repeat(skipped, counts)
 
 
 class Dataset:
@@ -117,6 +135,8 @@ class Dataset:
     parts : sequence of Part
     name : str
         What the set is for ("train", "pool", …), for messages.
+    resources : ExitStack, optional
+        What the tables need beside themselves, closed with the set.
 
     Raises
     ------
@@ -126,9 +146,12 @@ class Dataset:
         If there is no structure.
     """
 
-    def __init__(self, parts: Sequence[Part], name: str) -> None:
+    def __init__(
+        self, parts: Sequence[Part], name: str, resources: ExitStack | None = None
+    ) -> None:
         self.parts = tuple(parts)
         self.name = name
+        self._resources = resources or ExitStack()
         counts = [len(part.positions) for part in self.parts]
         #: First structure of each part, and the total.
         self.starts: np.ndarray = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
@@ -222,28 +245,32 @@ class Dataset:
         Returns
         -------
         sources : tuple of str
-            Structure files as given where they are known, else the tables.
+            Structure files as given where they are known, else the tables. Different files that
+            were typed alike, from different folders, are listed apart.
         source : (S,) array of int64
             Position in `sources`.
         frame : (S,) array of int64
             0-based position in that file or table, before slicing.
         """
-        names: dict[str, int] = {}
+        names: dict[tuple[str, str], int] = {}
         source = np.empty(self.n_structures, dtype=np.int64)
         frame = np.empty(self.n_structures, dtype=np.int64)
         for part, start in zip(self.parts, self.starts, strict=False):
             here = slice(int(start), int(start) + len(part.positions))
             origin = part.table.source
             if origin is None:
-                source[here] = names.setdefault(part.table.label, len(names))
+                source[here] = names.setdefault((part.table.label, ""), len(names))
                 frame[here] = np.arange(
                     part.positions.start, part.positions.stop, part.positions.step
                 )
                 continue
-            known = [names.setdefault(typed, len(names)) for typed in origin.typed]
+            known = [
+                names.setdefault((typed, stamp.digest or stamp.path), len(names))
+                for typed, stamp in zip(origin.typed, origin.files, strict=True)
+            ]
             source[here] = np.array(known)[_select(origin.file, part.positions)]
             frame[here] = _select(origin.frame, part.positions)
-        return tuple(names), source, frame
+        return tuple(name for name, _ in names), source, frame
 
     def locate(self, index: int) -> tuple[Part, int]:
         """Find the part, and the position in its table, of a structure of the set."""
@@ -295,13 +322,14 @@ class Dataset:
                     expected="the dataset atoms/features",
                     remedy="import features with --convention per-atom",
                 )
-            offsets = atom_offsets(part.table.n_atoms)
+            offsets = part.offsets
             # As many structures at a time as have some blocks' worth of atoms on average.
             n_structures = max(1, int(max_rows * len(part.table.n_atoms) / max(1, offsets[-1])))
             for i in range(0, len(part.positions), n_structures):
                 positions = part.positions[i : i + n_structures]
-                first = int(start) + i
-                structure, atom, index = _atoms_of(offsets, positions, first)
+                structure, index = part.atoms_of(positions)
+                atom = index - offsets[np.array(positions)[structure]]
+                structure += int(start) + i
                 for j in range(0, len(index), max_rows):
                     here = slice(j, j + max_rows)
                     chosen = index[here]
@@ -321,6 +349,7 @@ class Dataset:
             close = getattr(part.table, "close", None)
             if close is not None:
                 close()
+        self._resources.close()
 
     def __enter__(self) -> Self:
         """Return the set."""
@@ -353,7 +382,9 @@ def read_structures(part: Part, positions: range) -> tuple[np.ndarray, Conventio
     if rows is None:
         raise FeatureError("there are no features of structures", where=part.table.label)
     if positions.step > 0:
-        return rows.read(positions.start, positions.stop, positions.step), part.table.convention
+        # The end of a strided range may lie past the last row.
+        stop = positions[-1] + 1 if positions else positions.start
+        return rows.read(positions.start, stop, positions.step), part.table.convention
     return rows.take(np.array(positions)), part.table.convention
 
 
@@ -377,12 +408,13 @@ def check_alike(first: FeatureTable, other: FeatureTable) -> None:
         raise MismatchError(
             "feature sets differ in their blocks",
             where=f"{first.label} and {other.label}",
-            expected=_block_text(first.blocks),
-            got=_block_text(other.blocks),
+            expected=block_text(first.blocks),
+            got=block_text(other.blocks),
         )
 
 
-def _block_text(blocks: tuple[Block, ...] | None) -> str:
+def block_text(blocks: tuple[Block, ...] | None) -> str:
+    """Write blocks as names and widths."""
     if blocks is None:
         return "no blocks"
     return ",".join(f"{block.name}:{block.width}" for block in blocks)
@@ -392,15 +424,3 @@ def _select(values: np.ndarray, positions: range) -> np.ndarray:
     if positions.step > 0:
         return np.asarray(values[positions.start : positions.stop : positions.step])
     return np.asarray(np.asarray(values)[np.array(positions)])
-
-
-def _atoms_of(
-    offsets: np.ndarray, positions: range, first: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Structure in the set, position in the structure, and row of the atoms of structures."""
-    chosen = np.array(positions)
-    counts = np.diff(offsets)[chosen]
-    structure = np.repeat(np.arange(first, first + len(chosen)), counts)
-    ends = np.cumsum(counts)
-    atom = np.arange(int(ends[-1])) - np.repeat(ends - counts, counts)
-    return structure, atom, np.repeat(offsets[chosen], counts) + atom

@@ -16,7 +16,7 @@ from prcli.data import store_schema
 from prcli.data.checks import atom_offsets
 
 if TYPE_CHECKING:
-    from prcli.data.features import FeatureTable
+    from prcli.data.feature_table import FeatureTable
     from prcli.data.row_array import RowArray
     from prcli.records import Block
 

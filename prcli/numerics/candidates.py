@@ -163,12 +163,8 @@ def _separate(
             key = effect.row.tobytes()
             if key not in known:
                 known[key] = targets.exact_variances(effect.row)
-            # Only what is nearly gone is taken from the factorization: the difference of two
-            # factorizations would drown the small drops of the other targets.
-            resolved = known[key] < STABLE_BELOW * targets.v
-            v_new = np.where(resolved, known[key], effect.v_new)
-            drop = np.minimum(effect.covariances**2, effect.q * targets.v) / (1.0 + effect.q)
-            drop = np.where(resolved, targets.v - v_new, drop)
+            v_new = known[key]
+            drop = np.maximum(targets.v - v_new, 0.0)
             gain = objective.gain(targets.v, v_new, drop, weights, effect.q)
             effect = replace(effect, v_new=v_new, gain=gain, uncertainty=0.0)
         result.append(effect)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prcli.numerics.blas_threads import one_blas_thread
 from prcli.numerics.candidates import TIE, Effect, choose, effects
 from prcli.numerics.objectives import Objective
 from prcli.numerics.posterior import Posterior, TargetFrame
@@ -20,6 +22,9 @@ FloatArray = NDArray[np.float64]
 
 #: Shortlists longer than this share of the pool ask for a fresh whitening of the pool.
 LONGEST_SHORTLIST = 1 / 16
+
+#: Members of a shortlist for which one thread is as fast as many.
+_FEW = 16
 
 #: Members of a shortlist whose covariances are held at once, in float64 values.
 _BATCH_ELEMENTS = 1 << 23
@@ -146,13 +151,15 @@ class GreedyPicker:
     def _shortlist(self) -> NDArray[np.intp]:
         """Candidates whose upper bound reaches the best lower bound, and the two best."""
         lower, upper = self._screen.bounds(self._targets.v, self._weights)
-        lower[self._closed] = upper[self._closed] = -np.inf
+        np.putmask(lower, self._closed, -np.inf)
+        np.putmask(upper, self._closed, -np.inf)
         floor = lower.max()
         reached = upper >= floor - TIE * abs(floor)
+        for _ in range(2):
+            best = int(upper.argmax())
+            reached[best] = True
+            upper[best] = -np.inf
         reached &= ~self._closed
-        n_open = int(np.count_nonzero(~self._closed))
-        best = np.argpartition(-upper, min(2, n_open) - 1)[: min(2, n_open)]
-        reached[best] = True
         return np.flatnonzero(reached)
 
     def _choose(self, members: NDArray[np.intp]) -> tuple[Effect, float]:
@@ -166,7 +173,8 @@ class GreedyPicker:
         for start in range(0, len(members), batch):
             part = members[start : start + batch]
             rows = self._pool.take(part)
-            found = effects(self._targets, self._objective, self._weights, part, rows)
+            with one_blas_thread() if len(part) <= _FEW else nullcontext():
+                found = effects(self._targets, self._objective, self._weights, part, rows)
             finalists = _leaders(finalists + found)
         return choose(finalists, self._targets, self._objective, self._weights)
 

@@ -1,15 +1,31 @@
 """Compiled passes over the covariances between pool and targets.
 
 One pass reads the whitened pool once and reads and writes the covariances once, which is
-all that memory bandwidth allows for: a pick is applied to a row and the row is scored while
-it is still in the cache. Importing this module starts the compiler, so it is imported only
-where the work is large; `prcli.numerics.passes` holds the plain twins.
+all that memory bandwidth allows for: a pick is applied to a covariance and the covariance is
+scored while it is in a register. Pool and covariances are two runs, one after the other,
+since processors fetch one long stream ahead better than two that take turns. Importing this
+module starts the compiler, so it is imported only where the work is large;
+`prcli.numerics.passes` holds the plain twins.
+
+Divisions follow the rules of numpy, and smallest values are found by comparing bit patterns,
+which order positive numbers as the numbers do: a test for zero, or a minimum of floats, would
+keep a loop from being vectorized.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
+
+
+@njit(cache=True)
+def _bits(number):  # type: ignore[no-untyped-def]
+    return np.float64(number).view(np.int64)
+
+
+@njit(cache=True)
+def _number(bits):  # type: ignore[no-untyped-def]
+    return np.int64(bits).view(np.float64)
 
 
 @njit(fastmath=True, cache=True)
@@ -21,46 +37,53 @@ def _project(row, direction):  # type: ignore[no-untyped-def]
 
 
 @njit(parallel=True, fastmath=True, cache=True)
+def _update_variances(Z, direction, q, r):  # type: ignore[no-untyped-def]
+    """Fill `r`, shape (C,), with the products of the rows with `direction`; q ← q − r²."""
+    for c in prange(Z.shape[0]):
+        r[c] = _project(Z[c], direction)
+        q[c] = max(q[c] - r[c] * r[c], 0.0)
+
+
+@njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
 def mean_pr_pass(Z, direction, K, k, q, v, weights, out):  # type: ignore[no-untyped-def]
-    """Update K and q by a pick and score every candidate; see `passes.mean_pr_pass`."""
-    n_targets = K.shape[1]
+    """Update K and q by a pick and score every candidate; see `passes.mean_pr_scores`."""
+    _update_variances(Z, direction, q, out[0])
     inverse_v = 1.0 / v
     scaled = weights / v
-    for c in prange(Z.shape[0]):
-        r = _project(Z[c], direction)
-        q[c] = max(q[c] - r * r, 0.0)
-        share = 1.0 / (1.0 + q[c])
+    for c in prange(K.shape[0]):
+        r = out[0, c]
+        # Everything below is (1 + q) v'/v instead of v'/v: one product less for each target.
+        whole = 1.0 + q[c]
         gain = 0.0
         error = 0.0
-        smallest = 1.0
-        for t in range(n_targets):
+        smallest = _bits(whole)
+        for t in range(K.shape[1]):
             value = K[c, t] - r * k[t]
             K[c, t] = value
-            x = value * value * inverse_v[t] * share
-            y = max(1.0 - x, share)
+            x = value * value * inverse_v[t]
+            y = max(whole - x, 1.0)
             inverse = 1.0 / y
             term = scaled[t] * inverse
             gain += term * x
             error += term * inverse
-            smallest = min(smallest, y)
+            smallest = min(smallest, _bits(y))
         out[0, c] = gain
-        out[1, c] = error
-        out[2, c] = smallest
+        out[1, c] = error * whole * whole
+        out[2, c] = _number(smallest) / whole
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
 def mean_log_pr_pass(Z, direction, K, k, q, v, weights, out):  # type: ignore[no-untyped-def]
-    """Update K and q by a pick and score every candidate; see `passes.mean_log_pr_pass`."""
-    n_targets = K.shape[1]
+    """Update K and q by a pick and score every candidate; see `passes.mean_log_pr_scores`."""
+    _update_variances(Z, direction, q, out[0])
     inverse_v = 1.0 / v
-    for c in prange(Z.shape[0]):
-        r = _project(Z[c], direction)
-        q[c] = max(q[c] - r * r, 0.0)
+    for c in prange(K.shape[0]):
+        r = out[0, c]
         share = 1.0 / (1.0 + q[c])
         gain = 0.0
         error = 0.0
         smallest = 1.0
-        for t in range(n_targets):
+        for t in range(K.shape[1]):
             value = K[c, t] - r * k[t]
             K[c, t] = value
             x = value * value * inverse_v[t] * share
@@ -73,20 +96,23 @@ def mean_log_pr_pass(Z, direction, K, k, q, v, weights, out):  # type: ignore[no
         out[2, c] = smallest
 
 
-@njit(parallel=True, fastmath=True, cache=True)
+@njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
 def min_pr_pass(Z, direction, K, k, q, v, weights, out):  # type: ignore[no-untyped-def]
-    """Update K and q by a pick and score every candidate; see `passes.min_pr_pass`."""
-    n_targets = K.shape[1]
+    """Update K and q by a pick and score every candidate; see `passes.min_pr_scores`."""
+    _update_variances(Z, direction, q, out[0])
     largest = v.max()
-    for c in prange(Z.shape[0]):
-        r = _project(Z[c], direction)
-        q[c] = max(q[c] - r * r, 0.0)
-        share = 1.0 / (1.0 + q[c])
-        lead = largest
-        for t in range(n_targets):
+    head_room = largest - v
+    for c in prange(K.shape[0]):
+        r = out[0, c]
+        variance = q[c]
+        share = 1.0 / (1.0 + variance)
+        smallest = _bits(largest)
+        for t in range(K.shape[1]):
             value = K[c, t] - r * k[t]
             K[c, t] = value
-            lead = min(lead, largest - v[t] + min(value * value, q[c] * v[t]) * share)
+            lead = head_room[t] + min(value * value, variance * v[t]) * share
+            smallest = min(smallest, _bits(lead))
+        lead = _number(smallest)
         y = max(1.0 - lead / largest, share)
         out[0, c] = lead / (largest * largest * y)
         out[1, c] = 1.0 / (largest * y * y)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import dger
 
+from prcli.numerics.blas_threads import one_blas_thread
 from prcli.numerics.rigidity import squared_norms, whiten
 from prcli.numerics.square_root import SquareRoot, with_prior
 
@@ -86,6 +87,7 @@ class Posterior:
         self._prior_root = prior_root
         self._regularizer = regularizer
         self._factor: FloatArray | None = None
+        self._pending: list[FloatArray] = []
 
     @property
     def n_columns(self) -> int:
@@ -94,17 +96,26 @@ class Posterior:
 
     def add(self, rows: FloatArray) -> None:
         """Add picked rows, shape (m, D), with unit weight."""
-        self._data.add_rows(rows)
+        # Factorized together when a factor is asked for: row by row it takes as long as a
+        # pass over a whole pool.
+        self._pending.append(np.array(rows))
         self._factor = None
+
+    def _absorb(self) -> None:
+        if self._pending:
+            self._data.add_rows(np.concatenate(self._pending))
+            self._pending.clear()
 
     def factor(self) -> FloatArray:
         """Triangular factor of the present Hessian, by a fresh factorization."""
         if self._factor is None:
+            self._absorb()
             self._factor = with_prior(self._data.factor, self._prior_root, self._regularizer)
         return self._factor
 
     def factor_with(self, rows: FloatArray) -> FloatArray:
         """Triangular factor after adding `rows`, shape (m, D), without adding them."""
+        self._absorb()
         data = SquareRoot.from_factor(self._data.factor)
         data.add_rows(rows)
         return with_prior(data.factor, self._prior_root, self._regularizer)
@@ -160,9 +171,10 @@ class TargetFrame:
         self._chain.append(z, q)
         u, beta = self._chain.last()
         if self.coordinates.size:
-            projections = self.coordinates @ u
-            # In place on the transpose: no temporary of the size of the targets.
-            dger(-beta, u, projections, a=self.coordinates.T, overwrite_a=1)
+            with one_blas_thread():
+                projections = self.coordinates @ u
+                # In place on the transpose: no temporary of the size of the targets.
+                dger(-beta, u, projections, a=self.coordinates.T, overwrite_a=1)
         self.v = squared_norms(self.coordinates)
         stale = np.any(self.v < STALE_SHARE * self._v_fresh)
         if stale or len(self._chain) >= LONGEST_CHAIN:

@@ -32,6 +32,9 @@ WORN_SHARE = 1e-8
 #: stays below; measured against 400-bit arithmetic, a third of it would do.
 AMPLIFICATION = 0.1
 
+#: Candidates whose bounds are computed at once.
+_PART = 8192
+
 
 class Screen(Protocol):
     """Bounds on gains, for all candidates at once."""
@@ -39,7 +42,10 @@ class Screen(Protocol):
     frame: PoolFrame
 
     def bounds(self, v: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return lower and upper bounds on the gains, both of shape (C,)."""
+        """Return lower and upper bounds on the gains, both of shape (C,).
+
+        Both may be overwritten, and hold until the next call.
+        """
         ...
 
     def add(self, index: int, q: float, covariances: FloatArray) -> None:
@@ -116,6 +122,7 @@ class CrossScreen:
         self._pass = best_pass(objective.name, pool.n_rows * n_targets, n_to_select)
         self._K: FloatArray = np.empty((pool.n_rows, n_targets))
         self._scores: FloatArray = np.empty((3, pool.n_rows))
+        self._bounds: FloatArray = np.empty((2, pool.n_rows))
         self._correlate()
 
     def _correlate(self) -> None:
@@ -147,15 +154,23 @@ class CrossScreen:
         )
         self._direction[:] = 0.0
         self._k[:] = 0.0
-        gain, derivative, smallest = self._scores
-        error = self._drop_error(v)
-        slack = 2.0 * error * derivative
-        upper = np.where(smallest < 4.0 * error, self._ceiling(v, weights), gain + slack)
-        return gain - slack, upper
+        lower, upper = self._bounds
+        # In parts that stay in the cache: there are many steps, and little to do in each.
+        for start in range(0, len(frame.q), _PART):
+            part = slice(start, start + _PART)
+            gain, derivative, smallest = self._scores[:, part]
+            error = self._drop_error(v, part)
+            slack = 2.0 * error * derivative
+            np.subtract(gain, slack, out=lower[part])
+            np.add(gain, slack, out=upper[part])
+            unclear = smallest < 4.0 * error
+            if unclear.any():
+                np.copyto(upper[part], self._ceiling(v, weights, part), where=unclear)
+        return lower, upper
 
-    def _drop_error(self, v: FloatArray) -> FloatArray:
-        """Largest absolute error of (v − v')/v of each candidate, shape (C,)."""
-        q, q_fresh, noise = self.frame.q, self.frame.q_fresh, self.frame.noise
+    def _drop_error(self, v: FloatArray, part: slice) -> FloatArray:
+        """Largest absolute error of (v − v')/v of some candidates."""
+        q, q_fresh, noise = self.frame.q[part], self.frame.q_fresh[part], self.frame.noise
         loss = np.max(self._v_fresh / v)
         covariance_error = noise * np.sqrt(loss * q_fresh)
         worst: FloatArray = (
@@ -163,9 +178,9 @@ class CrossScreen:
         ) / (1.0 + q)
         return worst + noise
 
-    def _ceiling(self, v: FloatArray, weights: FloatArray) -> FloatArray:
-        """Gain that no candidate can exceed, since v' ≥ v/(1+q)."""
-        q = self.frame.q + self.frame.noise * self.frame.q_fresh
+    def _ceiling(self, v: FloatArray, weights: FloatArray, part: slice) -> FloatArray:
+        """Gain that some candidates cannot exceed, since v' ≥ v/(1+q)."""
+        q = self.frame.q[part] + self.frame.noise * self.frame.q_fresh[part]
         if self._objective.name == "mean-pr":
             return q * float(weights @ (1.0 / v))
         if self._objective.name == "min-pr":

@@ -102,13 +102,17 @@ class ImportSummary:
     notes: tuple[str, ...] = ()
 
 
-def import_features(request: ImportRequest, progress: Progress = no_progress) -> ImportSummary:
+def import_features(
+    request: ImportRequest, progress: Progress = no_progress, *, spooled: Path | None = None
+) -> ImportSummary:
     """Write a feature store from structures and features.
 
     Parameters
     ----------
     request : ImportRequest
     progress : callable
+    spooled : Path, optional
+        Where standard input has been kept by the caller, who needs its frames later.
 
     Returns
     -------
@@ -129,7 +133,7 @@ def import_features(request: ImportRequest, progress: Progress = no_progress) ->
             got="both" if request.features else "neither",
         )
     with ExitStack() as stack:
-        frames = _open_structures(request.structures, stack)
+        frames = _open_structures(request.structures, stack, spooled)
         if request.features is not None:
             rows: _Rows = _ArrayRows(request, frames, stack)
         else:
@@ -159,12 +163,15 @@ class _Frames:
             yield from zip(frame.tolist(), contents, strict=True)
 
 
-def _open_structures(argument: str, stack: ExitStack) -> _Frames:
+def _open_structures(argument: str, stack: ExitStack, spooled: Path | None) -> _Frames:
     """Index the structures file; standard input is kept in a temporary file first."""
     typed, text = split_slice(argument)
-    path = stack.enter_context(spool(sys.stdin.buffer)) if typed == "-" else Path(typed)
-    index = index_frames(path)
+    path = Path(typed)
     if typed == "-":
+        path = spooled or stack.enter_context(spool(sys.stdin.buffer))
+    index = index_frames(path)
+    if typed == "-" and spooled is None:
+        # Nothing to come back to.
         index = replace(index, stamp=replace(index.stamp, path="-"))
     return _Frames(typed, path, index, parse_slice(text, len(index), argument))
 
@@ -414,7 +421,7 @@ def _means(rows: NDArray[np.floating], n_atoms: NDArray[np.int64]) -> NDArray[np
 
 
 def _source(frames: _Frames, kept: NDArray[np.bool_]) -> StoreSource | None:
-    if frames.typed == "-":
+    if frames.index.stamp.path == "-":
         return None
     frame = frames.frame[kept]
     return StoreSource(

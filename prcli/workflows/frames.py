@@ -63,16 +63,16 @@ class Frames:
                     self._check_count(index, content, path)
                     yield content
 
-    def _replace(self, structures: Sequence[str | Path]) -> list[Path]:
+    def _replace(self, structures: Sequence[str | Path]) -> dict[int, Path]:
         if len(structures) != len(self.sources):
             raise RequestError(
                 "--structures does not fit the features",
                 expected=f"{len(self.sources)} files, for " + ", ".join(self.sources),
                 got=f"{len(structures)} files",
             )
-        return [Path(path) for path in structures]
+        return {number: Path(path) for number, path in enumerate(structures)}
 
-    def _follow(self, data: Dataset) -> list[Path]:
+    def _follow(self, data: Dataset) -> dict[int, Path]:
         """Resolve the files that the stores name, and check that they are the same still."""
         paths: dict[int, Path] = {}
         for part, start in zip(data.parts, data.starts, strict=False):
@@ -85,14 +85,17 @@ class Frames:
                     remedy="name the extxyz file with --structures, or use --indices",
                 )
             where = table.path if isinstance(table, FeatureStore) else table.label
-            for position, typed in enumerate(origin.typed):
-                number = self.sources.index(typed)
+            positions = np.array(part.positions)
+            here = slice(int(start), int(start) + len(positions))
+            self._offset[here] = origin.offset[positions]
+            file = origin.file[positions]
+            for position in np.unique(file).tolist():
+                number = int(self._source[here][np.argmax(file == position)])
                 if number not in paths:
                     path = origin.resolve(position, where)
-                    paths[number] = check_unchanged(path, origin.files[position], typed)
-            here = slice(int(start), int(start) + len(part.positions))
-            self._offset[here] = origin.offset[np.array(part.positions)]
-        return [paths[number] for number in range(len(self.sources))]
+                    stamp, typed = origin.files[position], origin.typed[position]
+                    paths[number] = check_unchanged(path, stamp, typed)
+        return paths
 
     def _complete_offsets(self) -> None:
         """Index the files of which no offsets are known."""

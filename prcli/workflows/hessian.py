@@ -11,13 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prcli.data.dataset import Dataset
-from prcli.data.hessian_file import HessianRecord
+from prcli.data.hessian_record import HessianRecord
 from prcli.errors import DuplicateRowsError, MismatchError, RequestError
 from prcli.numerics.rigidity import squared_norms
 from prcli.numerics.rows import energy_rows
 from prcli.numerics.square_root import SquareRoot
 from prcli.records import Intercept, Progress, RowKind, no_progress
-from prcli.workflows.hessian_options import HessianOptions, override, with_options
+from prcli.workflows.hessian_options import (
+    HessianOptions,
+    override,
+    with_options,
+    without_calibration,
+)
 from prcli.workflows.rows import BLOCK_BYTES, EnergyRows, RowForm, elements_of, structure_features
 
 logger = logging.getLogger(__name__)
@@ -109,6 +114,19 @@ def _check_parts(
             )
     blocks = [r.blocks for r in records] + [data.blocks for data in datasets]
     _agree("blocks", blocks)
+    for name in ("energy_weight", "force_weight", "stress_weight", "reduction"):
+        _agree(name, [getattr(record, name) for record in records])
+    for record in records[1:]:
+        if not _same_prior(record.prior, records[0].prior):
+            raise MismatchError(
+                "Hessian files differ in their prior", remedy="build them with the same prior"
+            )
+
+
+def _same_prior(one: FloatArray | None, other: FloatArray | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
 
 
 def _from_dataset(data: Dataset, form: RowForm, progress: Progress) -> HessianRecord:
@@ -174,7 +192,8 @@ def _merge(records: Sequence[HessianRecord], options: HessianOptions) -> Hessian
     """Add what sums up; scalars come later."""
     if len(records) == 1:
         return records[0]
-    first = records[0]
+    # What was calibrated is not what comes out.
+    first = [without_calibration(record) for record in records][0]
     kinds: list[RowKind] = list(dict.fromkeys(kind for r in records for kind in r.R))
     factors: dict[RowKind, FloatArray] = {}
     for kind in kinds:
@@ -183,8 +202,6 @@ def _merge(records: Sequence[HessianRecord], options: HessianOptions) -> Hessian
             if kind in record.R:
                 root.merge(record.R[kind])
         factors[kind] = root.factor
-    if any(record.alpha_energy is not None for record in records):
-        logger.warning("merging drops the calibration of the Hessian files")
     # Where one part knows nothing of atoms, their mean square is not that of the whole.
     has_atoms = all(record.n_atoms > 0 for record in records)
     return replace(
@@ -196,9 +213,6 @@ def _merge(records: Sequence[HessianRecord], options: HessianOptions) -> Hessian
         sum_sq_structures=sum(r.sum_sq_structures for r in records),
         n_structures=sum(r.n_structures for r in records),
         digests=np.concatenate([r.digests for r in records]),
-        alpha_energy=None,
-        alpha_force=None,
-        alpha_stress=None,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from prcli.data.hessian_record import HessianRecord
+from prcli.data.hessian_record import ALPHAS, HessianRecord
 from prcli.errors import FeatureError, MismatchError, RequestError
 from prcli.numerics.regularizer import auto_regularizer
 from prcli.records import EnergyKind, InterceptKind
@@ -83,6 +83,7 @@ def with_options(
     Returns
     -------
     record : HessianRecord
+        Without calibration factors if scale or regularizer are not those of the files.
     """
     rule, scale = _settle_scale(record, options.scale, origins)
     record = replace(record, scale_rule=rule, scale=scale)
@@ -95,9 +96,37 @@ def with_options(
             regularizer,
         )
     record = replace(record, regularizer=float(regularizer))
+    record = _report_changes(record, options, origins)
     if float32:
         _warn_rounding(record)
     return record
+
+
+def _report_changes(
+    record: HessianRecord, options: HessianOptions, origins: Sequence[HessianRecord]
+) -> HessianRecord:
+    """Say which numbers of the files an option overrides, and drop a calibration with them."""
+    changed = False
+    for name, given in (("scale", options.scale), ("regularizer", options.regularizer)):
+        new = getattr(record, name)
+        stored = sorted({getattr(origin, name) for origin in origins} - {new})
+        if given is not None and stored:
+            changed = True
+            logger.warning(
+                "%s %s of the Hessian file is overridden by %.6g",
+                name,
+                " and ".join(f"{value:.6g}" for value in stored),
+                new,
+            )
+    return without_calibration(record) if changed else record
+
+
+def without_calibration(record: HessianRecord) -> HessianRecord:
+    """Drop calibration factors, and say so where there are any."""
+    if all(getattr(record, name) is None for name in ALPHAS):
+        return record
+    logger.warning("the calibration no longer holds and is dropped")
+    return replace(record, alpha_energy=None, alpha_force=None, alpha_stress=None)
 
 
 def override(record: HessianRecord, options: HessianOptions) -> HessianRecord:
@@ -121,15 +150,7 @@ def override(record: HessianRecord, options: HessianOptions) -> HessianRecord:
             )
     if options.scale is None and options.regularizer is None:
         return record
-    changed = with_options(record, options, [record])
-    for name in ("scale", "regularizer"):
-        old, new = getattr(record, name), getattr(changed, name)
-        if old != new:
-            logger.warning("%s %.6g of the Hessian file is overridden by %.6g", name, old, new)
-    if changed.alpha_energy is not None and changed.regularizer != record.regularizer:
-        logger.warning("the calibration no longer holds and is dropped")
-        changed = replace(changed, alpha_energy=None, alpha_force=None, alpha_stress=None)
-    return changed
+    return with_options(record, options, [record])
 
 
 def _settle(name: str, given: Any, origins: Sequence[HessianRecord], default: Any) -> Any:

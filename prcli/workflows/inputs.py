@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,13 +17,15 @@ from numpy.typing import NDArray
 from prcli.data.conventions import RowConvention
 from prcli.data.dataset import Dataset, Part, parse_slice, split_slice
 from prcli.data.digests import content_digest_of
-from prcli.data.features import Features, FeatureTable
+from prcli.data.feature_table import FeatureTable
+from prcli.data.features import Features
 from prcli.data.file_kind import file_kind
 from prcli.data.hessian_file import read_hessian
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import file_digest, stamp_file
 from prcli.data.store import FeatureStore, open_store
-from prcli.errors import FeatureError, FormatError, MismatchError
+from prcli.data.streams import spool
+from prcli.errors import FeatureError, FormatError, MismatchError, RequestError
 from prcli.records import FileStamp
 from prcli.workflows.features_import import ImportRequest, import_features
 from prcli.workflows.finite import require_finite, without_invalid
@@ -76,17 +80,20 @@ def open_input(
         If a file holds no features.
     """
     options = options or InputOptions()
+    check_stdin(arguments)
     opened: list[Part] = []
     parts: list[Part] = []
+    stack = ExitStack()
     try:
         for argument in arguments:
-            opened.append(_open_part(argument, name, options))
+            opened.append(_open_part(argument, name, options, stack))
             parts += _checked(opened[-1], options)
-        return Dataset(parts, name)
+        return Dataset(parts, name, stack)
     except BaseException:
         for part in opened:
             if isinstance(part.table, FeatureStore):
                 part.table.close()
+        stack.close()
         raise
 
 
@@ -97,13 +104,32 @@ def split_hessians(
     data: list[DataArgument] = []
     hessians: list[str] = []
     for argument in arguments:
-        if _is_path(argument) and str(argument) != "-":
-            path, text = split_slice(os.fspath(argument))  # type: ignore[arg-type]
-            if text is None and file_kind(path) == "hessian":
+        if not isinstance(argument, (np.ndarray, Features)):
+            path, text = split_slice(os.fspath(argument))
+            if path != "-" and text is None and file_kind(path) == "hessian":
                 hessians.append(path)
                 continue
         data.append(argument)
     return data, hessians
+
+
+def check_stdin(arguments: Iterable[DataArgument]) -> None:
+    """Refuse standard input that is named more than once in a command.
+
+    Raises
+    ------
+    RequestError
+    """
+    paths = [os.fspath(a) for a in arguments if not isinstance(a, (np.ndarray, Features))]
+    n_times = sum(split_slice(path)[0] == "-" for path in paths)
+    if n_times > 1:
+        raise RequestError(
+            "standard input can be read only once per command",
+            where="-",
+            expected="- once",
+            got=f"{n_times} times",
+            remedy="write it to a file first",
+        )
 
 
 def load_hessian(argument: str | Path | HessianRecord) -> HessianRecord:
@@ -120,8 +146,10 @@ def stamps_of(data: Dataset) -> list[FileStamp]:
             stamps.append(stamp_file(table.path, table.content_digest))
         elif table.source is not None:
             # A structure file whose features were read on the way.
-            stamps.extend(table.source.files)
-    return stamps
+            source = table.source
+            for typed, stamp in zip(source.typed, source.files, strict=True):
+                stamps.append(replace(stamp, path="-") if typed == "-" else stamp)
+    return list(dict.fromkeys(stamps))
 
 
 def stamp_hessian(path: str | Path) -> FileStamp:
@@ -138,11 +166,7 @@ def _checked(part: Part, options: InputOptions) -> list[Part]:
     return [part]
 
 
-def _is_path(argument: DataArgument) -> bool:
-    return isinstance(argument, (str, os.PathLike))
-
-
-def _open_part(argument: DataArgument, name: str, options: InputOptions) -> Part:
+def _open_part(argument: DataArgument, name: str, options: InputOptions, stack: ExitStack) -> Part:
     if isinstance(argument, np.ndarray):
         argument = Features(structures=argument, label=f"{name} array")
     if isinstance(argument, Features):
@@ -159,7 +183,7 @@ def _open_part(argument: DataArgument, name: str, options: InputOptions) -> Part
             store.close()
             raise
     if kind == "extxyz":
-        table = _import_temporarily(os.fspath(argument), name, options)
+        table = _import_temporarily(os.fspath(argument), name, options, stack)
         return Part(table, range(table.n_structures))
     raise FormatError(
         f"the {name} set cannot be read",
@@ -172,8 +196,13 @@ def _open_part(argument: DataArgument, name: str, options: InputOptions) -> Part
     )
 
 
-def _import_temporarily(argument: str, name: str, options: InputOptions) -> FeatureTable:
-    """Parse the features of a structure file once, into a store that vanishes when closed."""
+def _import_temporarily(
+    argument: str, name: str, options: InputOptions, stack: ExitStack
+) -> FeatureTable:
+    """Parse the features of a structure file once, into a store that vanishes when closed.
+
+    Standard input is kept on the stack, since its frames may be copied later.
+    """
     if options.feature_key is None:
         raise FeatureError(
             f"the {name} set has structures but no features",
@@ -181,6 +210,8 @@ def _import_temporarily(argument: str, name: str, options: InputOptions) -> Feat
             expected="the name of a per-atom column or comment-line vector that holds them",
             remedy="give --feature-key KEY, or a store made by `prcli features import`",
         )
+    is_stdin = split_slice(argument)[0] == "-"
+    spooled = stack.enter_context(spool(sys.stdin.buffer)) if is_stdin else None
     with tempfile.TemporaryDirectory(prefix="prcli-") as folder:
         request = ImportRequest(
             structures=argument,
@@ -189,7 +220,7 @@ def _import_temporarily(argument: str, name: str, options: InputOptions) -> Feat
             convention=options.convention,
             skip_invalid=options.skip_invalid,
         )
-        import_features(request)
+        import_features(request, spooled=spooled)
         store = open_store(request.output)
         # The open store keeps the file alive after its name is gone.
         store.label = argument

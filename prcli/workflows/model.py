@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from prcli.data.hessian_file import HessianRecord
-from prcli.errors import FormatError
+from prcli.data.dataset import Dataset, block_text
+from prcli.data.hessian_record import HessianRecord
+from prcli.errors import FormatError, MismatchError
 from prcli.numerics.posterior import Posterior
 from prcli.numerics.rows import column_scales
 from prcli.numerics.square_root import SquareRoot, with_prior
@@ -18,6 +19,25 @@ FloatArray = NDArray[np.float64]
 
 #: Eigenvalues of a prior down to minus this share of the largest count as rounding.
 _INDEFINITE_SHARE = 1e-10
+
+
+def check_fits(record: HessianRecord, data: Dataset) -> None:
+    """Refuse a data set whose features are not those of a Hessian.
+
+    Raises
+    ------
+    MismatchError
+        If widths or blocks differ.
+    """
+    row_form(record).check_width(data)
+    if data.blocks != record.blocks:
+        raise MismatchError(
+            f"the {data.name} set does not fit the Hessian",
+            where=data.label,
+            expected=block_text(record.blocks),
+            got=block_text(data.blocks),
+            remedy="compute both with the same descriptor or model",
+        )
 
 
 def row_form(record: HessianRecord) -> RowForm:

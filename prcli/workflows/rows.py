@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.data.checks import atom_offsets, check_finite
+from prcli.data.checks import check_finite
 from prcli.data.dataset import Dataset, Part, read_structures
 from prcli.errors import FeatureError, MismatchError
 from prcli.numerics.rows import atom_rows, energy_rows
@@ -19,6 +19,9 @@ FloatArray = NDArray[np.float64]
 
 #: Bytes of float64 rows that one block holds.
 BLOCK_BYTES = 16 << 20
+
+#: Structures whose elements are looked at together.
+_STRUCTURES_AT_A_TIME = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,22 @@ class RowForm:
         """Rows that one block holds."""
         return max(64, BLOCK_BYTES // (8 * max(1, self.n_columns)))
 
+    def check_width(self, data: Dataset) -> None:
+        """Refuse a data set of another width.
+
+        Raises
+        ------
+        MismatchError
+        """
+        if data.n_features != self.n_features:
+            raise MismatchError(
+                f"the {data.name} set does not fit the Hessian",
+                where=data.label,
+                expected=f"{self.n_features} features",
+                got=f"{data.n_features} features",
+                remedy="compute both with the same descriptor or model",
+            )
+
 
 class EnergyRows:
     """Energy rows of a data set: a row source for the numerics.
@@ -59,7 +78,7 @@ class EnergyRows:
     """
 
     def __init__(self, data: Dataset, form: RowForm, weight: float = 1.0) -> None:
-        _check_width(data, form)
+        form.check_width(data)
         self._data = data
         self._form = form
         self._factor = float(np.sqrt(weight))
@@ -126,7 +145,7 @@ def local_blocks(
         Free to be overwritten.
     species : (n,) array of uint8, or None
     """
-    _check_width(data, form)
+    form.check_width(data)
     for structure, atom, features, species in data.atom_blocks(form.block_rows):
         if form.intercept.kind == "species":
             _require_known(np.unique(_known(species, data.label)), form.intercept, data.label)
@@ -150,7 +169,7 @@ def _sum_atoms(part: Part, positions: range) -> FloatArray:
     rows = part.table.atoms
     if rows is None:
         raise FeatureError("there are no features", where=part.table.label)
-    offsets = atom_offsets(part.table.n_atoms)
+    offsets = part.offsets
     most = max(1, BLOCK_BYTES // (8 * rows.shape[1]))
     sums = np.zeros((len(positions), rows.shape[1]))
     done = 0
@@ -179,26 +198,22 @@ def _sum_atoms(part: Part, positions: range) -> FloatArray:
 def species_counts(part: Part, positions: range, species: Sequence[int]) -> NDArray[np.int64]:
     """Atoms of each of some elements in each structure, shape (n, len(species))."""
     numbers = _known(part.table.species, part.table.label)
-    offsets = atom_offsets(part.table.n_atoms)
-    counts = np.empty((len(positions), len(species)), dtype=np.int64)
-    for i, position in enumerate(positions):
-        here = numbers[int(offsets[position]) : int(offsets[position + 1])]
-        counts[i] = np.bincount(here, minlength=256)[list(species)]
-    return counts
+    structure, index = part.atoms_of(positions)
+    # A column for each element asked for, and a last one for the others.
+    width = len(species) + 1
+    column = np.full(256, len(species), dtype=np.int64)
+    column[list(species)] = np.arange(len(species))
+    cells = structure * width + column[numbers[index]]
+    counts = np.bincount(cells, minlength=len(positions) * width).reshape(-1, width)
+    return counts[:, : len(species)].astype(np.int64, copy=False)
 
 
 def elements_of(data: Dataset) -> tuple[int, ...]:
     """Atomic numbers that occur in a data set, ascending."""
     present = np.zeros(256, dtype=bool)
-    for part in data.parts:
+    for _, part, positions in data.structure_runs(_STRUCTURES_AT_A_TIME):
         numbers = _known(part.table.species, part.table.label)
-        if len(part.positions) == len(part.table.n_atoms):
-            present |= np.bincount(numbers, minlength=256) > 0
-            continue
-        offsets = atom_offsets(part.table.n_atoms)
-        for position in part.positions:
-            here = numbers[int(offsets[position]) : int(offsets[position + 1])]
-            present |= np.bincount(here, minlength=256) > 0
+        present |= np.bincount(numbers[part.atoms_of(positions)[1]], minlength=256) > 0
     return tuple(int(z) for z in np.flatnonzero(present))
 
 
@@ -209,7 +224,7 @@ def _counts_for(part: Part, positions: range, intercept: Intercept) -> NDArray[n
     n_atoms = np.asarray(part.table.n_atoms)[np.array(positions)]
     strange = np.flatnonzero(counts.sum(axis=1) != n_atoms)
     if strange.size:
-        offsets = atom_offsets(part.table.n_atoms)
+        offsets = part.offsets
         position = positions[int(strange[0])]
         numbers = _known(part.table.species, part.table.label)
         here = numbers[int(offsets[position]) : int(offsets[position + 1])]
@@ -247,14 +262,3 @@ def _refuse(features: NDArray[np.floating], part: Part, positions: range) -> Non
     """Name the first value that is not finite."""
     first = int(np.argmin(np.isfinite(features).all(axis=1)))
     check_finite(features[first : first + 1], positions[first], part.table.label)
-
-
-def _check_width(data: Dataset, form: RowForm) -> None:
-    if data.n_features != form.n_features:
-        raise MismatchError(
-            f"the {data.name} set does not fit the Hessian",
-            where=data.label,
-            expected=f"{form.n_features} features",
-            got=f"{data.n_features} features",
-            remedy="compute both with the same descriptor or model",
-        )

@@ -19,7 +19,7 @@ from prcli.elements import SYMBOLS
 from prcli.numerics.rigidity import rigidities
 from prcli.records import Progress, no_progress
 from prcli.workflows.frames import Frames
-from prcli.workflows.model import full_factor, row_form
+from prcli.workflows.model import check_fits, full_factor, row_form
 from prcli.workflows.rows import EnergyRows, local_blocks
 
 logger = logging.getLogger(__name__)
@@ -98,6 +98,7 @@ def score(
     FeatureError
         If atoms are asked for and have no features.
     """
+    check_fits(record, data)
     _warn_about_training(record, data)
     factor = full_factor(record)
     form = row_form(record)
@@ -249,7 +250,7 @@ def _scored_frames(
     sigma = scores.sigma
     done = 0
     for i, content in enumerate(contents):
-        where = f"structure {i}"
+        where = f"{data.label}, structure {i}"
         if scores.per == "structure":
             values = {"prcli_pr": float(scores.rigidity[i])}
             if sigma is not None:

@@ -21,6 +21,7 @@ from prcli.records import Progress, no_progress
 from prcli.workflows.frames import Frames
 from prcli.workflows.hessian_options import HessianOptions, override
 from prcli.workflows.inputs import DataArgument, InputOptions, load_hessian, open_input
+from prcli.workflows.model import check_fits
 from prcli.workflows.score import (
     Order,
     Per,
@@ -100,6 +101,7 @@ class ScoreRun:
         with ExitStack() as stack:
             self.record = override(load_hessian(request.hessian), request.hessian_options)
             self.data = stack.enter_context(open_input(request.data, "scored", request.inputs))
+            check_fits(self.record, self.data)
             if request.per == "atom" and not self.data.has_atoms:
                 raise FeatureError(
                     "rigidities of atoms need features of atoms",

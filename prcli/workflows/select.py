@@ -27,6 +27,7 @@ from prcli.numerics.posterior import TargetFrame
 from prcli.numerics.rigidity import reciprocal, squared_norms, whiten
 from prcli.records import Progress, no_progress
 from prcli.workflows.model import (
+    check_fits,
     full_factor,
     kind_weight,
     posterior,
@@ -202,13 +203,10 @@ def select(
     RequestError
         If there are fewer candidates than picks, or targets are needed and missing.
     """
+    check_request(pool, target, options)
+    for data in (pool, *([] if target is None else [target])):
+        check_fits(record, data)
     objective = OBJECTIVES[options.objective]
-    if target is None and objective.needs_targets and options.strategy == "pr":
-        raise RequestError(
-            f"the objective {options.objective} needs targets",
-            where="--target",
-            remedy="give --target, or use --objective log-det",
-        )
     allowed, n_in_training = _allowed(record, pool, options, allowed)
     targets = _read_targets(record, target, options, target_weight)
     result = _run(record, pool, targets, objective, options, allowed, progress)
@@ -236,6 +234,49 @@ def select(
     )
 
 
+def check_request(pool: Dataset, target: Dataset | None, options: SelectOptions) -> None:
+    """Refuse what cannot be selected, before any long work.
+
+    Raises
+    ------
+    RequestError
+        If targets are needed and missing, or the pool holds too few candidates.
+    FeatureError
+        If targets are atoms and have no features.
+    """
+    needs_targets = OBJECTIVES[options.objective].needs_targets and options.strategy == "pr"
+    if target is None and needs_targets:
+        raise RequestError(
+            f"the objective {options.objective} needs targets",
+            where="--target",
+            remedy="give --target, or use --objective log-det",
+        )
+    if target is not None and options.target_per == "atom" and not target.has_atoms:
+        raise FeatureError(
+            "targets per atom need features of atoms",
+            where=target.label,
+            remedy="import features with --convention per-atom, or use --target-per structure",
+        )
+    check_enough(pool, pool.n_structures, options)
+
+
+def check_enough(pool: Dataset, n_allowed: int, options: SelectOptions) -> None:
+    """Refuse to pick more structures than may be picked.
+
+    Raises
+    ------
+    RequestError
+    """
+    if options.n_to_select > n_allowed:
+        raise RequestError(
+            "there are fewer candidates than structures to select",
+            where=pool.label,
+            expected=f"at least {options.n_to_select} candidates",
+            got=f"{n_allowed} candidates of {pool.n_structures} in the pool",
+            remedy="ask for fewer, enlarge the pool, or loosen the filter",
+        )
+
+
 def _allowed(
     record: HessianRecord,
     pool: Dataset,
@@ -254,15 +295,7 @@ def _allowed(
             "%d of the pool's structures are in the training set; --exclude-train leaves them out",
             n_known,
         )
-    n_allowed = int(np.count_nonzero(allowed))
-    if options.n_to_select > n_allowed:
-        raise RequestError(
-            "there are fewer candidates than structures to select",
-            where=pool.label,
-            expected=f"at least {options.n_to_select} candidates",
-            got=f"{n_allowed} candidates of {pool.n_structures} in the pool",
-            remedy="ask for fewer, enlarge the pool, or loosen the filter",
-        )
+    check_enough(pool, int(np.count_nonzero(allowed)), options)
     return allowed, n_known
 
 
@@ -281,17 +314,13 @@ def _read_targets(
         rows = EnergyRows(target, form).read_all()
         structure, atom = np.arange(len(rows)), None
     else:
-        if not target.has_atoms:
-            raise FeatureError(
-                "targets per atom need features of atoms",
-                where=target.label,
-                remedy="import features with --convention per-atom, or use --target-per structure",
-            )
         parts = list(local_blocks(target, form))
         rows = np.concatenate([part[2] for part in parts])
         structure = np.concatenate([part[0] for part in parts])
         atom = np.concatenate([part[1] for part in parts])
-    per_structure = np.ones(target.n_structures) if weight is None else _checked(weight, target)
+    per_structure = np.ones(target.n_structures)
+    if weight is not None:
+        per_structure = check_weights(weight, target)
     weights = per_structure[structure]
     # A row of zeros is held infinitely firmly and says nothing.
     counts = np.any(rows != 0.0, axis=1) & (weights > 0.0)
@@ -303,7 +332,14 @@ def _read_targets(
     return _Targets(rows, structure, atom, weights, counts)
 
 
-def _checked(weight: FloatArray, target: Dataset) -> FloatArray:
+def check_weights(weight: FloatArray, target: Dataset) -> FloatArray:
+    """Refuse weights of structures that are negative or not finite.
+
+    Raises
+    ------
+    RequestError
+        Naming the first.
+    """
     wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
     if wrong.size:
         raise RequestError(

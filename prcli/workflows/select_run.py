@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.data.dataset import Dataset
+from prcli.data.dataset import Dataset, check_alike
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import make_provenance
 from prcli.data.publish import check_output
@@ -28,13 +28,22 @@ from prcli.workflows.hessian_options import HessianOptions, override
 from prcli.workflows.inputs import (
     DataArgument,
     InputOptions,
+    check_stdin,
     load_hessian,
     open_input,
     split_hessians,
     stamp_hessian,
     stamps_of,
 )
-from prcli.workflows.select import Selection, SelectOptions, select
+from prcli.workflows.model import check_fits
+from prcli.workflows.select import (
+    Selection,
+    SelectOptions,
+    check_enough,
+    check_request,
+    check_weights,
+    select,
+)
 from prcli.workflows.selection_output import selected_frames, write_result
 from prcli.workflows.structure_columns import StructureColumns
 
@@ -131,6 +140,7 @@ class SelectRun:
         if request.output is not None:
             check_output(request.output, request.overwrite, directory=True)
         with ExitStack() as stack:
+            check_stdin([*request.train, *request.target, *request.pool])
             data, hessians = split_hessians(request.train)
             self._records = [load_hessian(path) for path in hessians]
             self._hessian_paths = [Path(path) for path in hessians]
@@ -147,6 +157,7 @@ class SelectRun:
                 target = open_input(request.target, "target", request.inputs)
                 self.target = stack.enter_context(target)
             self.pool = stack.enter_context(open_input(request.pool, "pool", request.inputs))
+            self._check_sets()
             self._frames = Frames(self.pool, request.structures) if self._copies else None
             self._check_memory()
             self._stack = stack.pop_all()
@@ -164,6 +175,15 @@ class SelectRun:
     @property
     def _copies(self) -> bool:
         return self._request.output is not None or self._request.needs_frames
+
+    def _check_sets(self) -> None:
+        """Refuse sets that do not fit each other or the request."""
+        check_request(self.pool, self.target, self._request.options)
+        for data in (self.pool, *([] if self.target is None else [self.target])):
+            for train in self._train:
+                check_alike(train.parts[0].table, data.parts[0].table)
+            for record in self._records:
+                check_fits(record, data)
 
     def run(self) -> Selection:
         """Sum the Hessian, filter the pool, select."""
@@ -234,11 +254,9 @@ class SelectRun:
         columns = self._columns(self.pool)
         columns.fetch(self._filter.names)
         passing = where(self._filter, columns)
-        logger.info(
-            "%d of %d candidates pass the filter",
-            int(np.count_nonzero(passing)),
-            self.pool.n_structures,
-        )
+        n_passing = int(np.count_nonzero(passing))
+        logger.info("%d of %d candidates pass the filter", n_passing, self.pool.n_structures)
+        check_enough(self.pool, n_passing, self._request.options)
         return passing
 
     def _target_weight(self) -> NDArray[np.float64] | None:
@@ -251,10 +269,14 @@ class SelectRun:
         columns.fetch([name])
         values = columns[name]
         if values.dtype.kind != "f":
+            strange = [not isinstance(v, float | int) or isinstance(v, bool) for v in values]
+            first = int(np.argmax(strange))
             raise RequestError(
-                "target weights must be numbers", where=f"{self.target.label}, {name}"
+                "target weights must be numbers",
+                where=f"{self.target.label}, structure {first}, {name}",
+                got="nothing" if values[first] is None else repr(values[first]),
             )
-        return np.asarray(values, dtype=np.float64)
+        return check_weights(np.asarray(values, dtype=np.float64), self.target)
 
     def _check_memory(self) -> None:
         """State what will be held, and refuse what does not fit."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +13,13 @@ from prcli.data.comment_line import comment_values, lattice_volume
 from prcli.data.comment_pairs import comment, comment_pairs
 from prcli.data.dataset import Dataset
 from prcli.elements import AMU_PER_A3_IN_G_PER_CM3, ATOMIC_NUMBERS, MASSES, SYMBOLS
-from prcli.errors import ExpressionError
+from prcli.errors import ExpressionError, RequestError
 from prcli.workflows.frames import Frames
 from prcli.workflows.rows import species_counts
 
 DERIVED = ("n_atoms", "volume", "density", "formula")
+#: Structures whose elements are counted together.
+_STRUCTURES_AT_A_TIME = 1 << 14
 _COUNT = re.compile(r"^n_([A-Z][a-z]?)$")
 
 
@@ -85,22 +87,36 @@ class StructureColumns(Mapping[str, NDArray[np.generic]]):
         return True
 
     def _counts(self, numbers: list[int]) -> NDArray[np.float64]:
-        counts = [
-            species_counts(part, positions, numbers)
-            for _, part, positions in self._data.structure_runs(1 << 16)
-        ]
-        return np.concatenate(counts).astype(np.float64)
+        return np.concatenate(list(self._count_runs(numbers))).astype(np.float64)
+
+    def _count_runs(self, numbers: list[int]) -> Iterator[NDArray[np.int64]]:
+        for _, part, positions in self._data.structure_runs(_STRUCTURES_AT_A_TIME):
+            yield species_counts(part, positions, numbers)
 
     def _formulas(self) -> NDArray[np.generic]:
         numbers = list(range(1, len(SYMBOLS)))
-        return np.array([_formula(row) for row in self._counts(numbers)], dtype=object)
+        formulas = np.empty(self._data.n_structures, dtype=object)
+        done = 0
+        for counts in self._count_runs(numbers):
+            # Compositions recur: each is written once.
+            unique, which = np.unique(counts, axis=0, return_inverse=True)
+            names = np.array([_formula(row) for row in unique], dtype=object)
+            formulas[done : done + len(counts)] = names[which.ravel()]
+            done += len(counts)
+        return formulas
 
     def _scan(self, names: list[str]) -> None:
         """Read the structure files once, for cells, elements and keys of the comment line."""
         values: dict[str, list[object]] = {name: [] for name in names}
         keys = [name for name in names if name not in DERIVED and not _COUNT.match(name)]
         seen: set[str] = set()
-        frames = self._open_frames()
+        try:
+            frames = self._open_frames()
+        except RequestError as error:
+            if not keys:
+                raise
+            # Without structures a key cannot be told from a misspelt name.
+            raise unknown_name(keys[0], self, error.where) from error
         for content in frames.read(range(self._data.n_structures)):
             line = comment(content)
             found = comment_values(line, keys) if keys else {}
@@ -115,16 +131,23 @@ class StructureColumns(Mapping[str, NDArray[np.generic]]):
             self._known[name] = _as_column(values[name])
 
 
-def unknown_name(name: str, known: Iterable[str]) -> ExpressionError:
-    """Say that a name is unknown, which ones are known, and which is nearest."""
+def unknown_name(name: str, known: Iterable[str], no_frames: str | None = None) -> ExpressionError:
+    """Say that a name is unknown, which ones are known, and which is nearest.
+
+    `no_frames` names a table whose structures, and so their keys, are not at hand.
+    """
     import difflib
 
     names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, n=1)
+    remedies = [f"did you mean {near[0]!r}?"] * bool(near)
+    if no_frames is not None:
+        remedies.append("if it is a key of the structures, name their file with --structures")
     return ExpressionError(
         f"name {name!r} is not known",
+        where=no_frames,
         expected="one of " + ", ".join(names) + ", or n_ and an element",
-        remedy=f"did you mean {near[0]!r}?" if near else None,
+        remedy=" ".join(remedies) or None,
     )
 
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from prcli.data.features import Features, FeatureTable
+from prcli.data.feature_table import FeatureTable
+from prcli.data.features import Features
 from prcli.errors import FeatureError
 from prcli.records import Block
 

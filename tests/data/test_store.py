@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from prcli.data.checks import atom_offsets
 from prcli.data.digests import atom_digests, compute_digests, content_digest_of, row_digests
-from prcli.data.features import Features, FeatureTable
+from prcli.data.feature_table import FeatureTable
+from prcli.data.features import Features
 from prcli.data.provenance import make_provenance, provenance_to_dict
 from prcli.data.store import StoreSource, StoreWriter, open_store
 from prcli.errors import FeatureError, FormatError, InputFileError, OutputError

@@ -12,6 +12,12 @@ from functools import cache
 import flint
 import numpy as np
 
+from prcli.numerics.greedy import greedy_selection
+from prcli.numerics.objectives import OBJECTIVES
+from prcli.numerics.posterior import Posterior
+from prcli.numerics.row_source import ArrayRows
+from prcli.numerics.square_root import SquareRoot
+
 BITS = 400
 TIE = 1e-9
 OBJECTIVE_NAMES = ("mean-pr", "mean-log-pr", "min-pr", "mean-variance", "log-det")
@@ -20,12 +26,14 @@ REGULARIZERS = (1e-2, 1e-5, 1e-8, 1e-11, 1e-13)
 
 def exact_matrix(array):
     """Convert float64 to intervals of width zero."""
-    return flint.arb_mat(np.atleast_2d(np.asarray(array, dtype=np.float64)).tolist())
+    values = np.asarray(array, dtype=np.float64)
+    return flint.arb_mat(*values.shape, values.ravel().tolist())
 
 
-def _entry_floats(matrix):
-    values = [float(x.mid()) for x in matrix.entries()]
-    return np.array(values).reshape(matrix.nrows(), matrix.ncols())
+def known(value):
+    """Float64 of an interval, which must be narrow enough to have one."""
+    assert value.rad() <= 1e-20 * abs(value.mid()) or value.rad() < 1e-80
+    return float(value.mid())
 
 
 def exact_hessian(rows, prior_root, regularizer, weights=None):
@@ -51,7 +59,7 @@ def exact_inverse_rigidities(rows, targets, regularizer, prior_root=None, weight
     solved = H.solve(G.transpose())
     return np.array(
         [
-            float(sum((G[t, i] * solved[i, t] for i in range(n_columns)), flint.arb(0)).mid())
+            known(sum((G[t, i] * solved[i, t] for i in range(n_columns)), flint.arb(0)))
             for t in range(len(targets))
         ]
     )
@@ -64,8 +72,8 @@ class ExactSelection:
         flint.ctx.prec = BITS
         self._n_columns = pool.shape[1]
         root = np.ones(self._n_columns) if prior_root is None else prior_root
-        H = exact_hessian(rows, root, regularizer)
-        self._P = H.solve(exact_matrix(np.eye(self._n_columns)))
+        self._H = exact_hessian(rows, root, regularizer)
+        self._P = self._H.inv()
         self._targets = exact_matrix(targets) if len(targets) else None
         self._pool = exact_matrix(pool)
         self._n_targets, self._n_candidates = len(targets), len(pool)
@@ -76,9 +84,7 @@ class ExactSelection:
     def _state(self):
         whitened = self._pool * self._P
         q = [
-            sum(
-                (whitened[c, i] * self._pool[c, i] for i in range(self._n_columns)), flint.arb(0)
-            )
+            sum((whitened[c, i] * self._pool[c, i] for i in range(self._n_columns)), flint.arb(0))
             for c in range(self._n_candidates)
         ]
         if self._targets is None:
@@ -96,7 +102,7 @@ class ExactSelection:
 
     def inverse_rigidities(self):
         """Return 1/PR of the targets as float64."""
-        return np.array([float(x.mid()) for x in self._state()[2]])
+        return np.array([known(x) for x in self._state()[2]])
 
     def gains(self, objective):
         """Gain of every candidate, as intervals."""
@@ -123,30 +129,38 @@ class ExactSelection:
     def add(self, index):
         """Add a pick."""
         g = flint.arb_mat([[self._pool[index, i]] for i in range(self._n_columns)])
-        h = self._P * g
-        q = (g.transpose() * h)[0, 0]
-        self._P = self._P - (h * h.transpose()) * (1 / (1 + q))
+        self._H = self._H + g * g.transpose()
+        self._P = self._H.inv()
 
 
-def complaint(gains, pick, closed, *, fuzz=0.5):
+def complaint(gains, pick, closed, resolution):
     """Say what is wrong with a pick, or nothing.
 
-    Gains closer to the tie tolerance than `fuzz` times itself may count as tied or not.
+    Gains half as far apart again as the tie tolerance must be told apart, those half as far
+    must not. `resolution` is what float64 can tell apart at all, as an absolute gain.
     """
     open_ = [c for c in range(len(gains)) if c not in closed]
     best = max((gains[c] for c in open_), key=lambda x: x.mid())
-    if pick in closed:
+    if pick not in open_:
         return f"{pick} was picked before or is excluded"
-    deficits = {
-        c: float(((best - gains[c]) / best).mid()) if best > 0 else 0.0 for c in open_
-    }
-    if deficits[pick] > TIE * (1.0 + fuzz):
-        winner = min(deficits, key=lambda c: deficits[c])
-        return f"picked {pick}, which gains {deficits[pick]:.2e} less than {winner}"
-    lower = [c for c in open_ if c < pick and deficits[c] < TIE * (1.0 - fuzz)]
+    behind = {c: known(best) - known(gains[c]) for c in open_}
+    tie = TIE * known(best)
+    if behind[pick] > 1.5 * tie + resolution:
+        winner = min(behind, key=lambda c: behind[c])
+        return f"picked {pick}, {behind[pick] / known(best):.1e} behind {winner}"
+    lower = [c for c in open_ if c < pick and behind[c] < 0.5 * tie - resolution]
     if lower:
-        return f"picked {pick}, tied with {lower} within {deficits[pick]:.1e}"
+        return f"picked {pick}, tied with {lower} within {behind[pick]:.1e}"
     return None
+
+
+def resolution_of(objective, v, weights):
+    """Gain that a change of all variances by 1e-13 of themselves makes."""
+    if objective == "mean-pr":
+        return 1e-13 * float(weights @ (1.0 / v))
+    if objective == "mean-variance":
+        return 1e-13 * float(weights @ v)
+    return 1e-13 / float(v.max()) if objective == "min-pr" else 1e-13
 
 
 def complaints(problem, objective, picks):
@@ -155,9 +169,13 @@ def complaints(problem, objective, picks):
         problem.rows, problem.targets, problem.pool, problem.regularizer, weights=problem.weights
     )
     closed = set() if problem.excluded is None else set(np.flatnonzero(problem.excluded).tolist())
+    weights = np.ones(len(problem.targets)) if problem.weights is None else problem.weights
     found = []
     for step, pick in enumerate(picks):
-        fault = complaint(exact.gains(objective), pick, closed)
+        resolution = resolution_of(
+            objective, exact.inverse_rigidities(), weights / max(weights.sum(), 1e-300)
+        )
+        fault = complaint(exact.gains(objective), pick, closed, resolution)
         if fault:
             found.append(f"pick {step + 1}: {fault}")
         closed.add(pick)
@@ -252,12 +270,17 @@ def _basis(n_columns, seed):
 
 
 def decaying(generator, n_rows, n_columns, decades=10.0, mean=True):
-    """Rows like SOAP vectors: positive mean direction, spectrum over some decades."""
+    """Rows like SOAP vectors: a large mean, and variances that fall by some decades."""
     spectrum = 10.0 ** (-0.5 * decades * np.arange(n_columns) / max(1, n_columns - 1))
     rows = generator.normal(size=(n_rows, n_columns)) * spectrum
     if mean:
         rows[:, 0] += 3.0
     return rows @ _basis(n_columns, n_columns).T
+
+
+def steep(generator, n_rows, n_columns):
+    """Rows whose singular values fall by ten decades."""
+    return decaying(generator, n_rows, n_columns, decades=20.0)
 
 
 def normal(generator, n_rows, n_columns):
@@ -278,7 +301,12 @@ def spread_columns(generator, n_rows, n_columns):
 def make_problem(kind, regularizer, seed, n_columns=6, n_rows=9, n_targets=5, n_candidates=14):
     """One of the named kinds of data."""
     g = np.random.default_rng(seed)
-    draw = {"decaying": decaying, "spread": spread_columns, "low-rank": low_rank}.get(kind, normal)
+    draw = {
+        "decaying": decaying,
+        "steep": steep,
+        "spread": spread_columns,
+        "low-rank": low_rank,
+    }.get(kind, normal)
     rows = draw(g, n_rows, n_columns)
     targets = draw(g, n_targets, n_columns)
     pool = draw(g, n_candidates, n_columns)
@@ -295,13 +323,20 @@ def make_problem(kind, regularizer, seed, n_columns=6, n_rows=9, n_targets=5, n_
     elif kind == "targets-in-pool":
         rows = rows[: max(1, n_columns // 3)]
         pool[-n_targets:] = targets[: min(n_targets, n_candidates)]
-    elif kind == "decaying-targets-in-pool":
-        rows = decaying(g, max(1, n_columns // 2), n_columns)
-        targets = decaying(g, n_targets, n_columns)
-        pool = decaying(g, n_candidates, n_columns)
+    elif kind in ("decaying-targets-in-pool", "steep-targets-in-pool"):
+        draw = decaying if kind.startswith("decaying") else steep
+        rows = draw(g, max(1, n_columns // 2), n_columns)
+        targets = draw(g, n_targets, n_columns)
+        pool = draw(g, n_candidates, n_columns)
         pool[-n_targets:] = targets
+    elif kind == "targets-nearly-in-pool":
+        rows = rows[: max(1, n_columns // 3)]
+        shift = 10.0 ** g.uniform(-13, -5, (n_candidates, 1))
+        pool = targets[g.integers(0, min(2, n_targets), n_candidates)]
+        pool = pool + shift * g.normal(size=pool.shape)
     elif kind == "multiples":
-        pool = pool[g.integers(0, 3, n_candidates)] * g.choice([-2.0, 0.5, 1.0, 4.0], (n_candidates, 1))
+        factors = g.choice([-2.0, 0.5, 1.0, 4.0], (n_candidates, 1))
+        pool = pool[g.integers(0, min(3, n_candidates), n_candidates)] * factors
     elif kind == "zeros":
         pool[g.integers(0, n_candidates, n_candidates // 2)] = 0.0
     return Problem(rows, targets, pool, regularizer)
@@ -310,6 +345,8 @@ def make_problem(kind, regularizer, seed, n_columns=6, n_rows=9, n_targets=5, n_
 KINDS = (
     "normal",
     "decaying",
+    "steep",
+    "steep-targets-in-pool",
     "spread",
     "low-rank",
     "duplicates",
@@ -317,7 +354,43 @@ KINDS = (
     "few-rows",
     "pool-is-training",
     "targets-in-pool",
+    "targets-nearly-in-pool",
     "decaying-targets-in-pool",
     "multiples",
     "zeros",
 )
+
+
+# --- the code under test, with the least ceremony -------------------------------------------
+
+
+def factor_of(rows, weights=None):
+    """Triangular factor of rows."""
+    root = SquareRoot(np.shape(rows)[1])
+    root.add_rows(np.asarray(rows), weights)
+    return root.factor
+
+
+def posterior_of(problem):
+    """Posterior of a problem before any pick, with the identity as prior."""
+    n_columns = problem.pool.shape[1]
+    return Posterior(factor_of(problem.rows), np.ones(n_columns), problem.regularizer)
+
+
+def select(problem, objective, n_to_select, **options):
+    """Greedy selection of a problem."""
+    return greedy_selection(
+        posterior_of(problem),
+        problem.targets,
+        ArrayRows(problem.pool, block_rows=7),
+        OBJECTIVES[objective],
+        n_to_select,
+        weights=problem.weights,
+        excluded=problem.excluded,
+        **options,
+    )
+
+
+def indices(result):
+    """Positions picked, in order."""
+    return [pick.index for pick in result.picks]

@@ -1,0 +1,28 @@
+"""How many threads linear algebra uses where the work is small.
+
+The threads of a BLAS library keep spinning for tens of milliseconds after a call. Where
+compiled loops and many small calls take turns, as in a greedy selection, they hold the
+processors that the loops need, and every small call waits for all of them to be scheduled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import numpy  # noqa: F401  (its library has to be there to be limited)
+import scipy.linalg  # noqa: F401
+from threadpoolctl import ThreadpoolController
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
+
+
+@contextmanager
+def one_blas_thread() -> Iterator[None]:
+    """Keep small linear algebra on the thread that calls it."""
+    with _controller().limit(limits=1):
+        yield

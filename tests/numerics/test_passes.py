@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prcli.numerics import passes
+from prcli.numerics.objectives import OBJECTIVES
+from prcli.numerics.passes import best_pass, compiled_pass, plain_pass
+
+NAMES = ["mean-pr", "mean-log-pr", "min-pr"]
+
+
+def state(seed, n_candidates=9, n_targets=6, n_columns=4, decades=3.0):
+    """Consistent coordinates, covariances and variances, and a pick among the candidates."""
+    g = np.random.default_rng(seed)
+    Z = g.normal(size=(n_candidates, n_columns)) * 10.0 ** g.uniform(-decades, decades)
+    Z_targets = g.normal(size=(n_targets, n_columns)) * 10.0 ** g.uniform(-decades, decades)
+    if n_targets > 1:
+        Z_targets[-1] = Z[-1]
+    z = Z[0]
+    q = z @ z
+    k = (Z_targets @ z) / np.sqrt(1.0 + q)
+    weights = g.uniform(0.1, 1.0, n_targets)
+    posterior = np.eye(n_columns) - np.multiply.outer(z, z) / (1.0 + q)
+    return SimpleNamespace(
+        Z=Z,
+        direction=z / np.sqrt(1.0 + q),
+        K=Z @ Z_targets.T,
+        k=k,
+        q=np.sum(Z * Z, axis=1),
+        v=np.einsum("ti,ij,tj->t", Z_targets, posterior, Z_targets),
+        weights=weights / weights.sum(),
+        K_after=Z @ posterior @ Z_targets.T,
+        q_after=np.einsum("ci,ij,cj->c", Z, posterior, Z),
+    )
+
+
+def run(apply, s):
+    K, q, out = s.K.copy(), s.q.copy(), np.full((3, len(s.q)), np.nan)
+    apply(s.Z, s.direction, K, s.k, q, s.v, s.weights, out)
+    return K, q, out
+
+
+MAKERS = {"plain": plain_pass, "compiled": compiled_pass}
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_pass_applies_the_pick(name, maker):
+    s = state(1, decades=0.0)
+    K, q, _ = run(MAKERS[maker](name), s)
+    np.testing.assert_allclose(K, s.K_after, atol=1e-13)
+    np.testing.assert_allclose(q, s.q_after, atol=1e-13)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_pass_scores_by_the_objective(name, maker):
+    s = state(2, decades=0.0)
+    _, q, out = run(MAKERS[maker](name), s)
+    for c in range(len(q)):
+        drop = s.K_after[c] ** 2 / (1.0 + q[c])
+        gain = OBJECTIVES[name].gain(s.v, s.v - drop, drop, s.weights, q[c])
+        assert out[0, c] == pytest.approx(gain, rel=1e-11)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_second_row_is_the_derivative_of_the_gain(name, maker):
+    s = state(3, decades=0.0)
+    _, q, out = run(MAKERS[maker](name), s)
+    error = 1e-6
+    for c in range(len(q)):
+        drop = s.K_after[c] ** 2 / (1.0 + q[c])
+        gains = []
+        for sign in (-1.0, 1.0):
+            moved = drop + sign * error * (s.v.max() if name == "min-pr" else s.v)
+            gains.append(OBJECTIVES[name].gain(s.v, s.v - moved, moved, s.weights, q[c]))
+        assert out[1, c] == pytest.approx((gains[1] - gains[0]) / (2.0 * error), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mean-pr", "mean-log-pr"])
+def test_third_row_is_the_smallest_share_left(name):
+    s = state(4, decades=0.0)
+    _, q, out = run(plain_pass(name), s)
+    left = 1.0 - s.K_after**2 / (1.0 + q)[:, None] / s.v
+    np.testing.assert_allclose(out[2], left.min(axis=1), rtol=1e-10)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 10**6),
+    n_candidates=st.integers(1, 40),
+    n_targets=st.integers(1, 30),
+    n_columns=st.integers(1, 7),
+)
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_twin_equals_the_plain_one(name, seed, n_candidates, n_targets, n_columns):
+    s = state(seed, n_candidates, n_targets, n_columns)
+    plain, compiled = run(plain_pass(name), s), run(compiled_pass(name), s)
+    scale = np.sqrt(np.multiply.outer(s.q, np.max(s.K**2, axis=0)))
+    assert np.all(np.abs(plain[0] - compiled[0]) <= 1e-12 * (scale + np.abs(s.K)))
+    np.testing.assert_array_less(np.abs(plain[1] - compiled[1]), 1e-12 * s.q + 1e-300)
+    # Scores of the same covariances and variances: what rounding did above must not matter.
+    again = SimpleNamespace(**vars(s))
+    again.K, again.q = plain[0], plain[1]
+    again.direction, again.k = np.zeros_like(s.direction), np.zeros_like(s.k)
+    left, right = run(plain_pass(name), again)[2], run(compiled_pass(name), again)[2]
+    rounding = np.array([1e-14 * left[1], 1e-14 * left[1] / left[2], np.full(n_candidates, 1e-14)])
+    assert np.all(np.abs(left - right) <= 1e-12 * np.abs(left) + rounding)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_twin_equals_the_plain_one_to_rounding_on_tame_data(name):
+    s = state(5, 300, 50, 20, decades=0.0)
+    plain, compiled = run(plain_pass(name), s), run(compiled_pass(name), s)
+    for left, right in zip(plain, compiled, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_blocks_do_not_matter(name, monkeypatch):
+    s = state(6, 23, 5)
+    whole = run(plain_pass(name), s)
+    monkeypatch.setattr(passes, "BLOCK_ELEMENTS", 20)
+    for left, right in zip(whole, run(plain_pass(name), s), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-12)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_candidate_of_zeros_gains_nothing(name, maker):
+    s = state(7)
+    s.Z[3], s.K[3], s.q[3] = 0.0, 0.0, 0.0
+    _, q, out = run(MAKERS[maker](name), s)
+    assert q[3] == 0.0
+    assert out[0, 3] == 0.0
+    assert out[2, 3] == 1.0
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("name", NAMES)
+def test_variance_never_becomes_negative(name, maker):
+    s = state(8)
+    s.direction = s.direction * (1.0 + 1e-3) * np.sqrt(1.0 + s.q[0]) / np.sqrt(s.q[0])
+    _, q, _ = run(MAKERS[maker](name), s)
+    assert q.min() == 0.0
+
+
+def test_large_work_is_compiled_and_small_work_is_not():
+    assert best_pass("mean-pr", 10**6, 10**3) is compiled_pass("mean-pr")
+    assert best_pass("mean-pr", 10**6, 10) is not compiled_pass("mean-pr")

@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import ExactSelection, decaying, factor_of, make_problem, posterior_of
+
+from prcli.numerics import posterior as module
+from prcli.numerics.posterior import Chain, Posterior, TargetFrame
+from prcli.numerics.rigidity import squared_norms, whiten
+
+
+@settings(deadline=None, max_examples=40)
+@given(seed=st.integers(0, 10**6), n_picks=st.integers(0, 20), n_columns=st.integers(1, 8))
+def test_chain_keeps_products_equal_to_posterior_covariances(seed, n_picks, n_columns):
+    g = np.random.default_rng(seed)
+    chain, H, rows = Chain(n_columns), np.eye(n_columns), g.normal(size=(5, n_columns))
+    for whitened in g.normal(size=(n_picks, n_columns)):
+        z = chain.apply(whitened)
+        chain.append(z, z @ z)
+        H += np.multiply.outer(whitened, whitened)
+    now = chain.apply(rows)
+    assert len(chain) == n_picks
+    np.testing.assert_allclose(now @ now.T, rows @ np.linalg.inv(H) @ rows.T, atol=1e-12)
+
+
+def test_transposed_chain_is_the_adjoint():
+    g = np.random.default_rng(1)
+    chain = Chain(5)
+    for z in g.normal(size=(11, 5)):
+        chain.append(z, z @ z)
+    row, other = g.normal(size=(2, 5))
+    assert chain.apply(row) @ other == pytest.approx(row @ chain.apply_transposed(other), rel=1e-12)
+
+
+def test_chain_takes_a_pick_of_zeros():
+    chain = Chain(3)
+    chain.append(np.zeros(3), 0.0)
+    assert np.array_equal(chain.apply(np.eye(3)), np.eye(3))
+
+
+def test_last_factor_is_that_of_the_last_pick():
+    chain = Chain(2)
+    chain.append(np.array([0.0, 2.0]), 4.0)
+    u, beta = chain.last()
+    assert u.tolist() == [0.0, 1.0]
+    assert beta == pytest.approx(1.0 - 1.0 / np.sqrt(5.0), rel=1e-15)
+
+
+def test_posterior_leaves_the_training_factor_alone():
+    data = factor_of(np.random.default_rng(2).normal(size=(6, 4)))
+    kept = data.copy()
+    state = Posterior(data, np.ones(4), 1e-3)
+    state.add(np.ones((2, 4)))
+    state.factor_with(np.ones((1, 4)))
+    assert np.array_equal(data, kept)
+
+
+def test_posterior_adds_rows_to_the_hessian():
+    g = np.random.default_rng(3)
+    rows, picks = g.normal(size=(6, 4)), g.normal(size=(2, 4))
+    state = Posterior(factor_of(rows), np.ones(4), 1e-3)
+    state.factor()
+    state.add(picks)
+    R = state.factor()
+    expected = rows.T @ rows + picks.T @ picks + 1e-3 * np.eye(4)
+    np.testing.assert_allclose(R.T @ R, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_trial_factor_is_the_one_after_adding():
+    g = np.random.default_rng(4)
+    rows, pick = g.normal(size=(6, 4)), g.normal(size=(1, 4))
+    state = Posterior(factor_of(rows), np.ones(4), 1e-3)
+    before, trial = state.factor().copy(), state.factor_with(pick)
+    assert np.array_equal(state.factor(), before)
+    state.add(pick)
+    np.testing.assert_allclose(trial, state.factor(), atol=1e-14)
+
+
+@pytest.mark.parametrize("n_targets", [0, 1, 5])
+@pytest.mark.parametrize("regularizer", [1e-2, 1e-8, 1e-13])
+@pytest.mark.parametrize("kind", ["normal", "decaying", "targets-in-pool"])
+def test_variances_follow_the_picks(kind, regularizer, n_targets):
+    problem = make_problem(kind, regularizer, 5, n_targets=5)
+    targets = problem.targets[:n_targets]
+    frame = TargetFrame(posterior_of(problem), targets.copy())
+    exact = ExactSelection(problem.rows, targets, problem.pool, regularizer)
+    for index, row in enumerate(problem.pool):
+        z = frame.coordinates_of(row[np.newaxis])[0]
+        frame.add(row, z, float(z @ z))
+        exact.add(index)
+        np.testing.assert_allclose(frame.v, exact.inverse_rigidities(), rtol=1e-9)
+        np.testing.assert_allclose(frame.v, frame.fresh_variances(), rtol=1e-9)
+
+
+def test_coordinates_of_other_rows_give_posterior_covariances():
+    problem = make_problem("normal", 1e-3, 6)
+    state = posterior_of(problem)
+    frame = TargetFrame(state, problem.targets)
+    for row in problem.pool[:4]:
+        z = frame.coordinates_of(row[np.newaxis])[0]
+        frame.add(row, z, float(z @ z))
+    factor = state.factor()
+    expected = whiten(problem.pool, factor) @ whiten(problem.targets, factor).T
+    K = frame.coordinates_of(problem.pool) @ frame.coordinates.T
+    np.testing.assert_allclose(K, expected, atol=1e-13)
+
+
+def test_rows_that_picks_have_resolved_ask_for_a_fresh_whitening():
+    g = np.random.default_rng(7)
+    row = g.normal(size=6)
+    state = Posterior(factor_of(g.normal(size=(2, 6))), np.ones(6), 1e-13)
+    frame = TargetFrame(state, np.zeros((0, 6)))
+    z = frame.coordinates_of(row[np.newaxis])[0]
+    frame.add(row, z, float(z @ z))
+    now = frame.coordinates_of(row[np.newaxis])
+    assert squared_norms(now)[0] == pytest.approx(1.0, rel=1e-11)
+
+
+def test_long_chains_are_cut(monkeypatch):
+    monkeypatch.setattr(module, "LONGEST_CHAIN", 4)
+    problem = make_problem("normal", 1e-2, 8)
+    frame = TargetFrame(posterior_of(problem), problem.targets)
+    for row in problem.pool:
+        z = frame.coordinates_of(row[np.newaxis])[0]
+        frame.add(row, z, float(z @ z))
+        np.testing.assert_allclose(frame.v, frame.fresh_variances(), rtol=1e-12)
+
+
+def test_exact_variances_are_those_after_adding():
+    g = np.random.default_rng(9)
+    problem = make_problem("decaying", 1e-11, 9)
+    frame = TargetFrame(posterior_of(problem), problem.targets)
+    row = decaying(g, 1, 6)[0]
+    exact = ExactSelection(problem.rows, problem.targets, row[np.newaxis], 1e-11)
+    exact.add(0)
+    np.testing.assert_allclose(frame.exact_variances(row), exact.inverse_rigidities(), rtol=1e-9)
