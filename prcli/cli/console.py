@@ -114,11 +114,11 @@ def emit_table(
 
 def _print_table(columns: Sequence[str], batches: Iterable[Mapping[str, Any]]) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     numeric: dict[str, bool] = {}
-    rows: list[list[str]] = []
+    rows: list[list[Text]] = []
     for batch in batches:
         for name in columns:
             numeric.setdefault(
@@ -126,7 +126,8 @@ def _print_table(columns: Sequence[str], batches: Iterable[Mapping[str, Any]]) -
                 getattr(batch[name], "dtype", None) is not None and batch[name].dtype.kind in "iuf",
             )
         rows += [
-            [escape(_cell(value)) for value in row]
+            # Not markup: a name of a file may hold brackets and colons.
+            [Text(_cell(value)) for value in row]
             for row in zip(*(batch[name] for name in columns), strict=True)
         ]
     table = Table(box=None, pad_edge=False)
@@ -134,7 +135,12 @@ def _print_table(columns: Sequence[str], batches: Iterable[Mapping[str, Any]]) -
         table.add_column(name, justify="right" if numeric.get(name) else "left")
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 10_000).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 10_000)
+    # Written here and not by rich, which would answer a closed pipe with exit code 1.
+    with console.capture() as captured:
+        console.print(table)
+    sys.stdout.write(captured.get())
+    sys.stdout.flush()
 
 
 def _cell(value: Any) -> str:

@@ -30,8 +30,7 @@ def info(
     from prcli.workflows.info import describe
 
     with session(quiet=quiet, verbose=verbose, threads=threads):
-        for path in files:
-            facts = describe(path)
-            names = np.array([name for name, _ in facts], dtype=object)
-            values = np.array([value for _, value in facts], dtype=object)
-            emit_table(table_format, ("name", "value"), [{"name": names, "value": values}])
+        facts = [(path, name, value) for path in files for name, value in describe(path)]
+    columns = ("file", "name", "value")
+    cells = np.array(facts, dtype=object).T
+    emit_table(table_format, columns, [dict(zip(columns, cells, strict=True))])

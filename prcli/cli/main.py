@@ -25,8 +25,19 @@ _COMMANDS = {
 }
 
 
+class ClosedPipeError(Exception):
+    """What reads our output has seen enough."""
+
+
 class LazyGroup(click.Group):
     """A group that imports a command when it is asked for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; keep click from turning a closed pipe into a failed request."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ClosedPipeError from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands."""
@@ -73,7 +84,8 @@ def main() -> NoReturn:
     """Run the command line.
 
     Exit codes: 0 done, 1 the input or the request cannot be satisfied, 2 usage, 75 stopped
-    early with a checkpoint, 130 and 143 interrupted. A bug keeps its traceback.
+    early with a checkpoint, 130 and 143 interrupted, 141 the reader of the output has closed
+    it. A bug keeps its traceback.
     """
     signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -87,8 +99,8 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         click.echo("prcli: interrupted", err=True)
         code = 130
-    except BrokenPipeError:
-        # What reads our output has seen enough. Nothing may be flushed into it at exit.
+    except ClosedPipeError:
+        # Nothing may be flushed into it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     sys.exit(code if isinstance(code, int) else 0)

@@ -33,7 +33,7 @@ WORN_SHARE = 1e-8
 AMPLIFICATION = 0.1
 
 #: Candidates whose bounds are computed at once.
-_PART = 8192
+_PART = 1 << 14
 
 
 class Screen(Protocol):
@@ -160,10 +160,11 @@ class CrossScreen:
             part = slice(start, start + _PART)
             gain, derivative, smallest = self._scores[:, part]
             error = self._drop_error(v, part)
-            slack = 2.0 * error * derivative
+            unclear = smallest < 4.0 * error
+            slack = np.multiply(error, derivative, out=error)
+            slack *= 2.0
             np.subtract(gain, slack, out=lower[part])
             np.add(gain, slack, out=upper[part])
-            unclear = smallest < 4.0 * error
             if unclear.any():
                 np.copyto(upper[part], self._ceiling(v, weights, part), where=unclear)
         return lower, upper
@@ -171,12 +172,14 @@ class CrossScreen:
     def _drop_error(self, v: FloatArray, part: slice) -> FloatArray:
         """Largest absolute error of (v − v')/v of some candidates."""
         q, q_fresh, noise = self.frame.q[part], self.frame.q_fresh[part], self.frame.noise
-        loss = np.max(self._v_fresh / v)
-        covariance_error = noise * np.sqrt(loss * q_fresh)
-        worst: FloatArray = (
-            2.0 * np.sqrt(q) * covariance_error + covariance_error**2 + noise * q_fresh
-        ) / (1.0 + q)
-        return worst + noise
+        loss = float(np.max(self._v_fresh / v))
+        # A covariance is wrong by noise √(loss q_fresh) times √v, a variance by noise q_fresh.
+        worst: FloatArray = np.sqrt(q * q_fresh)
+        worst *= 2.0 * noise * np.sqrt(loss)
+        worst += (noise + noise * noise * loss) * q_fresh
+        worst /= 1.0 + q
+        worst += noise
+        return worst
 
     def _ceiling(self, v: FloatArray, weights: FloatArray, part: slice) -> FloatArray:
         """Gain that some candidates cannot exceed, since v' ≥ v/(1+q)."""

@@ -57,5 +57,20 @@ def limit_threads(n_threads: int | None = None) -> Iterator[int]:
     import scipy.linalg  # noqa: F401
     from threadpoolctl import threadpool_limits
 
-    with threadpool_limits(limits=n_threads):
+    with threadpool_limits(limits=n_threads), _limit_compiled_loops(n_threads):
         yield n_threads
+
+
+@contextmanager
+def _limit_compiled_loops(n_threads: int) -> Iterator[None]:
+    """Hold the compiler's loops to a number of threads, where it has been imported already."""
+    numba = sys.modules.get("numba")
+    if numba is None:
+        yield
+        return
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(n_threads, numba.config.NUMBA_NUM_THREADS))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)

@@ -50,7 +50,7 @@ def describe(path: str) -> list[tuple[str, str]]:
             expected="a feature store, Hessian file, extxyz, npy, npz, mts or HDF5 file",
             got=kind,
         )
-    return [("file", path), ("kind", kind), ("bytes", str(os.path.getsize(path))), *facts]
+    return [("kind", kind), ("bytes", str(os.path.getsize(path))), *facts]
 
 
 def _store(path: str) -> list[tuple[str, str]]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracles import decaying
+from problems import decaying
 
 from prcli.numerics.baselines import farthest_point_order, leverage_order, random_order
 from prcli.numerics.row_source import ArrayRows

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from oracles import decaying, factor_of, low_rank, normal, spread_columns
+from problems import decaying, factor_of, low_rank, normal, spread_columns
 
 from prcli.numerics.rigidity import inverse_rigidities, rigidities, squared_norms, whiten
 from prcli.numerics.square_root import SquareRoot, condition_number, with_prior

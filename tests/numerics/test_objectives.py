@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import BITS, OBJECTIVE_NAMES
+from oracles import BITS
+from problems import OBJECTIVE_NAMES
 
 from prcli.numerics.objectives import OBJECTIVES
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import ExactSelection, decaying, factor_of, make_problem, posterior_of
+from oracles import ExactSelection
+from problems import decaying, factor_of, make_problem, posterior_of
 
 from prcli.numerics import posterior as module
 from prcli.numerics.posterior import Chain, Posterior, TargetFrame

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracles import decaying, factor_of, low_rank
+from problems import decaying, factor_of, low_rank
 
 from prcli.errors import RankError
 from prcli.numerics.regularizer import auto_regularizer

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from oracles import decaying, exact_inverse_rigidities, factor_of
+from oracles import exact_inverse_rigidities
+from problems import decaying, factor_of
 
 from prcli.numerics.rigidity import (
     inverse_rigidities,

@@ -6,47 +6,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import (
+from oracles import brute_picks, complaints
+from problems import (
     KINDS,
     OBJECTIVE_NAMES,
     REGULARIZERS,
-    ExactSelection,
     Problem,
-    brute_picks,
-    complaints,
     indices,
-    known,
     make_problem,
-    posterior_of,
-    resolution_of,
+    problems,
     select,
 )
 
 from prcli.numerics import candidates, greedy, screens
-from prcli.numerics.greedy import GreedyPicker, ListPicker, normalized, run_selection
+from prcli.numerics.greedy import normalized
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.passes import compiled_pass
-from prcli.numerics.posterior import TargetFrame
-from prcli.numerics.row_source import ArrayRows
 
 CROSS = [name for name in OBJECTIVE_NAMES if OBJECTIVES[name].needs_cross]
 WITH_TARGETS = [name for name in OBJECTIVE_NAMES if OBJECTIVES[name].needs_targets]
-
-
-@st.composite
-def problems(draw, n_columns=8, n_candidates=20, kinds=KINDS):
-    return make_problem(
-        draw(st.sampled_from(kinds)),
-        draw(st.sampled_from(REGULARIZERS)),
-        draw(st.integers(0, 2**31 - 1)),
-        n_columns=draw(st.integers(1, n_columns)),
-        n_rows=draw(st.integers(1, 12)),
-        n_targets=draw(st.integers(1, 6)),
-        n_candidates=draw(st.integers(6, n_candidates)),
-    )
-
-
-# --- picks ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
@@ -76,14 +54,15 @@ def test_picks_equal_those_of_brute_force(kind, regularizer, objective):
     assert complaints(problem, objective, picks) == []
 
 
-# A seed each at which bounds that forget how far a pick's own variance has fallen leave the
-# best candidate out.
+# Data at which bounds that forget how far a pick's own variance has fallen leave the best
+# candidate out.
 @pytest.mark.parametrize(
-    ("objective", "seed"), [("mean-variance", 4), ("mean-variance", 48), ("log-det", 4)]
+    ("regularizer", "seed"), [(1e-13, 4), (1e-13, 74), (1e-13, 84), (1e-11, 122)]
 )
-def test_screens_know_that_picks_wear_the_coordinates_out(objective, seed):
-    problem = make_problem("decaying-targets-in-pool", 1e-13, seed)
-    assert complaints(problem, objective, indices(select(problem, objective, 10))) == []
+def test_screens_know_that_picks_wear_the_coordinates_out(regularizer, seed):
+    problem = make_problem("decaying-targets-in-pool", regularizer, seed)
+    picks = indices(select(problem, "mean-variance", 10))
+    assert complaints(problem, "mean-variance", picks) == []
 
 
 @pytest.mark.parametrize("objective", CROSS)
@@ -232,151 +211,3 @@ def test_units_of_features_do_not_change_the_picks(objective, shift):
     s = 2.0**shift
     moved = Problem(s * problem.rows, s * problem.targets, s * problem.pool, s**2 * 1e-8)
     assert indices(select(moved, objective, 6)) == indices(select(problem, objective, 6))
-
-
-# --- what a selection reports -----------------------------------------------------------------
-
-
-@settings(deadline=None, max_examples=40)
-@given(problem=problems())
-@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
-def test_reports_are_consistent(objective, problem):
-    result = select(problem, objective, 6)
-    weights = normalized(None, len(problem.targets))
-    resolution = resolution_of(objective, result.v_before, weights)
-    assert len(set(indices(result))) == 6
-    assert result.drift < 1e-8
-    assert np.all(result.v_after <= result.v_before * (1.0 + 1e-8))
-    value = result.objective_before
-    for pick in result.picks:
-        assert pick.gain >= 0.0
-        noise = 1e-8 * max(abs(value), abs(pick.objective)) + resolution + 1e-8
-        assert pick.objective - value == pytest.approx(pick.gain, rel=1e-7, abs=noise)
-        assert pick.objective >= value - noise
-        assert np.isnan(pick.margin) or 0.0 <= pick.margin <= 1.0
-        value = pick.objective
-
-
-@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
-@pytest.mark.parametrize("regularizer", [1e-2, 1e-8, 1e-13])
-@pytest.mark.parametrize("kind", ["normal", "steep", "targets-in-pool", "duplicates"])
-def test_reported_gains_are_exact(kind, regularizer, objective):
-    problem = make_problem(kind, regularizer, 17)
-    result = select(problem, objective, 5)
-    exact = ExactSelection(problem.rows, problem.targets, problem.pool, regularizer)
-    for pick in result.picks:
-        v, gain = exact.inverse_rigidities(), known(exact.gains(objective)[pick.index])
-        noise = resolution_of(objective, v, normalized(None, len(v)))
-        assert pick.gain == pytest.approx(gain, rel=1e-6, abs=noise)
-        exact.add(pick.index)
-    np.testing.assert_allclose(result.v_after, exact.inverse_rigidities(), rtol=1e-9)
-
-
-@pytest.mark.parametrize("objective", WITH_TARGETS)
-def test_rigidities_never_fall_along_the_picks(objective):
-    problem = make_problem("targets-in-pool", 1e-11, 18)
-    result = select(problem, objective, 10)
-    for name in ("pr_min", "pr_max", "pr_mean"):
-        series = np.array([getattr(pick, name) for pick in result.picks])
-        assert np.all(series[1:] >= series[:-1] * (1.0 - 1e-10))
-    assert all(p.pr_min <= p.pr_mean <= p.pr_max for p in result.picks)
-    np.testing.assert_allclose(1.0 / result.v_after.max(), result.picks[-1].pr_min, rtol=1e-9)
-
-
-def test_margin_is_the_lead_over_the_runner_up():
-    problem = Problem(np.eye(3), np.eye(3), np.diag([1.0, 2.0, 3.0]), 1e-9)
-    result = select(problem, "log-det", 3)
-    gains = np.log1p(np.array([9.0, 4.0, 1.0]))
-    assert indices(result) == [2, 1, 0]
-    assert result.picks[0].margin == pytest.approx(1.0 - gains[1] / gains[0], rel=1e-6)
-    assert result.picks[1].margin == pytest.approx(1.0 - gains[2] / gains[1], rel=1e-6)
-    assert np.isnan(result.picks[2].margin)
-
-
-def test_margin_of_a_tie_is_zero():
-    problem = Problem(np.eye(2), np.eye(2), np.ones((2, 2)), 1e-5)
-    assert select(problem, "mean-pr", 1).picks[0].margin == 0.0
-
-
-@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
-def test_stop_gain_stops_before_a_poor_pick(objective):
-    problem = make_problem("normal", 1e-5, 19)
-    full = select(problem, objective, 14)
-    gains = np.array([pick.gain for pick in full.picks])
-    share = 0.3
-    result = select(problem, objective, 14, stop_gain=share)
-    expected = int(np.flatnonzero(gains < share * gains[0])[0])
-    assert indices(result) == indices(full)[:expected]
-    assert result.stopped == "stop_gain"
-    assert full.stopped == "n_to_select"
-
-
-@pytest.mark.parametrize("objective", WITH_TARGETS)
-def test_stop_pr_stops_once_the_least_rigid_target_is_above(objective):
-    problem = make_problem("normal", 1e-5, 20)
-    full = select(problem, objective, 14)
-    lowest = [pick.pr_min for pick in full.picks]
-    result = select(problem, objective, 14, stop_pr=lowest[3] * 0.999)
-    stop = next(i for i, pr in enumerate(lowest) if pr > lowest[3] * 0.999)
-    assert indices(result) == indices(full)[: stop + 1]
-    assert result.stopped == "stop_pr"
-
-
-def test_every_pick_is_told():
-    told = []
-    problem = make_problem("normal", 1e-5, 21)
-    result = select(problem, "mean-pr", 4, on_pick=lambda n, pick: told.append((n, pick)))
-    assert told == list(enumerate(result.picks, start=1))
-
-
-@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
-def test_given_order_is_kept_and_its_gains_are_those_of_the_objective(objective):
-    problem = make_problem("normal", 1e-5, 22)
-    order = np.array([7, 2, 11, 0])
-    state = posterior_of(problem)
-    frame = TargetFrame(state, problem.targets)
-    weights = normalized(None, len(problem.targets))
-    picker = ListPicker(order, ArrayRows(problem.pool), frame, OBJECTIVES[objective], weights)
-    result = run_selection(picker, frame, OBJECTIVES[objective], weights, 4)
-    exact = ExactSelection(problem.rows, problem.targets, problem.pool, 1e-5)
-    assert indices(result) == order.tolist()
-    for pick in result.picks:
-        gain = known(exact.gains(objective)[pick.index])
-        assert pick.gain == pytest.approx(gain, rel=1e-10, abs=1e-13)
-        exact.add(pick.index)
-
-
-# --- screens ----------------------------------------------------------------------------------
-
-
-@settings(deadline=None, max_examples=40)
-@given(problem=problems(), compiled=st.booleans())
-@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
-def test_bounds_contain_the_exact_gains(objective, problem, compiled):
-    state, weights = posterior_of(problem), normalized(None, len(problem.targets))
-    frame = TargetFrame(state, problem.targets)
-    picker = GreedyPicker(ArrayRows(problem.pool), frame, state, OBJECTIVES[objective], weights, 6)
-    if compiled and objective in CROSS:
-        picker._screen._pass = compiled_pass(objective)
-    exact = ExactSelection(problem.rows, problem.targets, problem.pool, problem.regularizer)
-    for _ in range(6):
-        lower, upper = (bound.copy() for bound in picker._screen.bounds(frame.v, weights))
-        gains = np.array([known(gain) for gain in exact.gains(objective)])
-        # Gains are those of data that the factorization has perturbed, the exact ones not.
-        noise = 1e-9 * gains + resolution_of(objective, exact.inverse_rigidities(), weights)
-        is_open = ~picker._closed
-        assert np.all((lower <= gains + noise)[is_open])
-        assert np.all((upper >= gains - noise)[is_open])
-        effect, _ = picker.propose()
-        frame.add(effect.row, effect.z, effect.q)
-        picker.accept(effect)
-        exact.add(effect.index)
-
-
-@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
-def test_bounds_are_tight_on_tame_data(objective):
-    problem = make_problem("normal", 1e-2, 23, n_candidates=200)
-    result = select(problem, objective, 20)
-    # The best and its runner-up each time, and hardly ever anybody else.
-    assert result.n_exact <= 2 * 20 + 4
-    assert result.n_whitenings == 0

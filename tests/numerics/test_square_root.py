@@ -4,15 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import (
-    REGULARIZERS,
-    decaying,
-    exact_inverse_rigidities,
-    factor_of,
-    low_rank,
-    spread_columns,
-    steep,
-)
+from oracles import exact_inverse_rigidities
+from problems import REGULARIZERS, decaying, factor_of, low_rank, spread_columns, steep
 
 from prcli.errors import RankError
 from prcli.numerics.rigidity import inverse_rigidities

@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import ExactSelection, known, resolution_of
+from problems import OBJECTIVE_NAMES, make_problem, posterior_of, problems, select
+
+from prcli.numerics.greedy import GreedyPicker, normalized
+from prcli.numerics.objectives import OBJECTIVES
+from prcli.numerics.passes import compiled_pass
+from prcli.numerics.posterior import TargetFrame
+from prcli.numerics.row_source import ArrayRows
+
+CROSS = [name for name in OBJECTIVE_NAMES if OBJECTIVES[name].needs_cross]
+
+
+@settings(deadline=None, max_examples=40)
+@given(problem=problems(), compiled=st.booleans())
+@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
+def test_bounds_contain_the_exact_gains(objective, problem, compiled):
+    state, weights = posterior_of(problem), normalized(None, len(problem.targets))
+    frame = TargetFrame(state, problem.targets)
+    picker = GreedyPicker(ArrayRows(problem.pool), frame, state, OBJECTIVES[objective], weights, 6)
+    if compiled and objective in CROSS:
+        picker._screen._pass = compiled_pass(objective)
+    exact = ExactSelection(problem.rows, problem.targets, problem.pool, problem.regularizer)
+    for _ in range(6):
+        lower, upper = (bound.copy() for bound in picker._screen.bounds(frame.v, weights))
+        gains = np.array([known(gain) for gain in exact.gains(objective)])
+        # Gains are those of data that the factorization has perturbed, the exact ones not.
+        noise = 1e-9 * gains + resolution_of(objective, exact.inverse_rigidities(), weights)
+        is_open = ~picker._closed
+        assert np.all((lower <= gains + noise)[is_open])
+        assert np.all((upper >= gains - noise)[is_open])
+        effect, _ = picker.propose()
+        frame.add(effect.row, effect.z, effect.q)
+        picker.accept(effect)
+        exact.add(effect.index)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
+def test_bounds_are_tight_on_tame_data(objective):
+    problem = make_problem("normal", 1e-2, 23, n_candidates=200)
+    result = select(problem, objective, 20)
+    # The best and its runner-up each time, and hardly ever anybody else.
+    assert result.n_exact <= 2 * 20 + 4
+    assert result.n_whitenings == 0
