@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from prcli.data.store_writer import StoreWriter
     from prcli.errors import PrcliError
     from prcli.workflows.api import hessian, score, select
-    from prcli.workflows.features_import import ImportRequest, import_features
+    from prcli.workflows.features_import import import_features
     from prcli.workflows.hessian_options import HessianOptions
+    from prcli.workflows.import_request import ImportRequest
     from prcli.workflows.inputs import InputOptions
     from prcli.workflows.score import Scores
     from prcli.workflows.select import Selection
@@ -54,7 +55,7 @@ _HOMES = {
     "Features": "prcli.data.features",
     "HessianOptions": "prcli.workflows.hessian_options",
     "HessianRecord": "prcli.data.hessian_record",
-    "ImportRequest": "prcli.workflows.features_import",
+    "ImportRequest": "prcli.workflows.import_request",
     "InputOptions": "prcli.workflows.inputs",
     "PrcliError": "prcli.errors",
     "Scores": "prcli.workflows.score",

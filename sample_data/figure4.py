@@ -94,7 +94,7 @@ def pick_greedily(regularizer: float, n: int) -> list[int]:
         n,
         train=HERE / "train.h5",
         target=HERE / "target.h5",
-        hessian_options=prcli.HessianOptions(regularizer=regularizer),
+        regularizer=regularizer,
     )
     return selection.indices.tolist()
 

@@ -62,11 +62,19 @@ def test_rigidities_have_nine_digits(rows, regularizer):
     assert worst < 1e-9
 
 
-def brute_force(rows, scale, regularizer, n_to_select):
-    """Factorize anew for every candidate and pick; ties go to the lowest position."""
+GAINS = {
+    "mean-pr": lambda v, new: np.mean((v - new) / (v * new)),
+    "mean-log-pr": lambda v, new: -np.mean(np.log(new / v)),
+    "mean-variance": lambda v, new: np.mean(v - new),
+}
+
+
+def brute_force(rows, scale, regularizer, objective, n_to_select):
+    """Factorize anew for every candidate; give picks and margins, ties to the lowest position."""
     train, targets, pool = (rows[name] / scale for name in ("train", "target", "pool"))
     prior = np.sqrt(regularizer) * np.eye(train.shape[1])
     chosen: list[int] = []
+    margins: list[float] = []
 
     def variances(extra):
         factor = np.linalg.qr(np.vstack([train, pool[chosen], *extra, prior]), mode="r")
@@ -76,18 +84,27 @@ def brute_force(rows, scale, regularizer, n_to_select):
         before = variances([])
         gains = np.full(len(pool), -np.inf)
         for c in set(range(len(pool))) - set(chosen):
-            after = variances([pool[c : c + 1]])
-            gains[c] = np.mean((before - after) / (before * after))
+            gains[c] = GAINS[objective](before, variances([pool[c : c + 1]]))
         best = gains.max()
+        margins.append(1.0 - np.partition(gains, -2)[-2] / best)
         chosen.append(int(np.flatnonzero(gains >= best - 1e-9 * abs(best))[0]))
-    return chosen
+    return chosen, margins
 
 
+@pytest.mark.parametrize("objective", GAINS)
 @pytest.mark.parametrize("regularizer", REGULARIZERS)
-def test_picks_are_those_of_brute_force(rows, regularizer):
+def test_picks_and_margins_are_those_of_brute_force(rows, regularizer, objective):
     record = record_for(regularizer)
-    selection = prcli.select(SAMPLE / "pool.h5", 10, hessian=record, target=SAMPLE / "target.h5")
-    assert selection.indices.tolist() == brute_force(rows, record.scale, regularizer, 10)
+    selection = prcli.select(
+        SAMPLE / "pool.h5",
+        8,
+        hessian=record,
+        target=SAMPLE / "target.h5",
+        objective=objective,
+    )
+    picks, margins = brute_force(rows, record.scale, regularizer, objective, 8)
+    assert selection.indices.tolist() == picks
+    assert [pick.margin for pick in selection.picks] == pytest.approx(margins, abs=1e-5)
     assert selection.drift < 1e-8
 
 

@@ -135,7 +135,8 @@ def _print_table(columns: Sequence[str], batches: Iterable[Mapping[str, Any]]) -
         table.add_column(name, justify="right" if numeric.get(name) else "left")
     for row in rows:
         table.add_row(*row)
-    console = Console(width=None if sys.stdout.isatty() else 10_000)
+    # A terminal wraps long lines by itself; rich would cut numbers to make them fit.
+    console = Console(width=10_000)
     # Written here and not by rich, which would answer a closed pipe with exit code 1.
     with console.capture() as captured:
         console.print(table)

@@ -13,6 +13,7 @@ from prcli.cli.options import (
     feature_key_opt,
     overwrite_opt,
     provenance_opt,
+    refuse_stdout,
     skip_invalid_opt,
 )
 
@@ -36,7 +37,14 @@ def features() -> None:
 @click.option("--blocks", metavar="NAME:WIDTH,...", help="Components of the model, in order.")
 @click.option("--allow-pickle", is_flag=True, help="Read pickled arrays, which can run code.")
 @skip_invalid_opt
-@click.option("-o", "--output", required=True, metavar="STORE", help="Feature store to write.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="STORE",
+    callback=refuse_stdout,
+    help="Feature store to write.",
+)
 @overwrite_opt
 @provenance_opt
 @common_options
@@ -59,7 +67,8 @@ def import_command(
       prcli features import train.xyz --features soap.npy --convention per-atom -o train.h5
       prcli features import out.xyz --feature-key MACE_descriptors -o out.h5
     """
-    from prcli.workflows.features_import import ImportRequest, import_features
+    from prcli.workflows.features_import import import_features
+    from prcli.workflows.import_request import ImportRequest
 
     if (features_file is None) == (choices["feature_key"] is None):
         raise click.UsageError("Give either --features or --feature-key.")

@@ -11,12 +11,20 @@ from prcli.cli.options import (
     number_options,
     overwrite_opt,
     provenance_opt,
+    refuse_stdout,
 )
 
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="IN...")
-@click.option("-o", "--output", required=True, metavar="FILE", help="Hessian file to write.")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    metavar="FILE",
+    callback=refuse_stdout,
+    help="Hessian file to write.",
+)
 @number_options
 @input_options
 @overwrite_opt

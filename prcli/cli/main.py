@@ -87,7 +87,10 @@ def main() -> NoReturn:
     early with a checkpoint, 130 and 143 interrupted, 141 the reader of the output has closed
     it. A bug keeps its traceback.
     """
-    signal.signal(signal.SIGTERM, _terminate)
+    # A closed terminal and the warning of a batch system end a run as orderly as a request.
+    for name in ("SIGTERM", "SIGHUP", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _terminate)
     try:
         code: Any = cli.main(prog_name="prcli", standalone_mode=False)
     except PrcliError as error:
@@ -100,10 +103,20 @@ def main() -> NoReturn:
         click.echo("prcli: interrupted", err=True)
         code = 130
     except ClosedPipeError:
-        # Nothing may be flushed into it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         code = 141
+    except OSError as error:
+        # What the disk or the system refuses is the user's to mend, and no bug.
+        place = f"\n  where:    {error.filename}" if error.filename else ""
+        click.echo(f"prcli: error: {error.strerror or error}{place}", err=True)
+        _drop_output()
+        code = 1
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _drop_output() -> None:
+    """Let nothing more be flushed into stdout at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

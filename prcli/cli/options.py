@@ -47,6 +47,13 @@ def compose(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     return apply
 
 
+def refuse_stdout(ctx: click.Context, param: click.Parameter, value: str) -> str:
+    """Refuse ``-`` for an output that cannot be a stream, rather than make a file of that name."""
+    if value == "-":
+        raise click.BadParameter("an HDF5 file cannot go to standard output; name a file.")
+    return value
+
+
 config_opt = click.option(
     "--config",
     type=click.Path(dir_okay=False),

@@ -114,6 +114,10 @@ def select(
         raise click.UsageError("--indices writes to stdout: leave -o/--output out.")
     if (choices["hessian"] is None) == (not choices["train"]):
         raise click.UsageError("Give either --train or --hessian.")
+    if choices["with_annotation"] and output is None:
+        raise click.UsageError("--annotate is for frames: give -o DIR, or -o - for stdout.")
+    if table_format is not None and (indices or output is not None):
+        raise click.UsageError("--format is for the table on stdout, which is not asked for here.")
     frames_to_stdout = output == "-"
     request = select_request(None if frames_to_stdout else output, frames_to_stdout, choices)
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
@@ -132,7 +136,7 @@ def select_request(output: str | None, needs_frames: bool, choices: dict[str, An
     """Build the request from the values of the options."""
     from prcli.cli.requests import hessian_options, input_choices
     from prcli.parallel.memory import parse_size
-    from prcli.workflows.select import SelectOptions
+    from prcli.workflows.select_options import SelectOptions
     from prcli.workflows.select_run import SelectRequest
 
     how = (
@@ -188,6 +192,7 @@ def _summarize(run: SelectRun, directory: str, quiet: bool) -> None:
     click.echo(
         f"prcli: {directory}: {len(selection.picks)} of {selection.n_candidates} candidates; "
         f"{selection.options.objective} {before:.6g} -> {after:.6g}; "
+        f"stopped by {selection.stopped}; "
         f"largest drift {selection.drift:.1e}",
         err=True,
     )

@@ -200,7 +200,9 @@ class Dataset:
     @property
     def dtypes(self) -> tuple[str, ...]:
         """Types of the features on disk."""
-        return tuple(sorted({part.table.dtype.name for part in self.parts}))
+        tables = [part.table for part in self.parts]
+        rows = [rows for table in tables for rows in (table.structures, table.atoms)]
+        return tuple(sorted({present.dtype.name for present in rows if present is not None}))
 
     @property
     def has_atoms(self) -> bool:

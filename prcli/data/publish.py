@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prcli.errors import OutputError, PrcliError
@@ -57,6 +57,32 @@ def check_output(
     _try_folder(target)
     _check_space(target, n_bytes)
     return target
+
+
+def check_not_input(output: str | os.PathLike[str], inputs: Iterable[str | Path]) -> None:
+    """Refuse to replace what is being read, whatever else allows to overwrite.
+
+    Parameters
+    ----------
+    output : path-like
+        Where the output shall go.
+    inputs : iterable of path
+        Files that are read; those that do not exist are passed over.
+
+    Raises
+    ------
+    OutputError
+        If the output is one of them, under whatever name.
+    """
+    if not os.path.exists(output):
+        return
+    for path in inputs:
+        if os.path.exists(path) and os.path.samefile(path, output):
+            raise OutputError(
+                "the output is one of the inputs",
+                where=os.fspath(output),
+                remedy="choose another name for the output",
+            )
 
 
 @contextlib.contextmanager

@@ -6,12 +6,15 @@ half of the digits of a rigidity would be lost before the first one is computed.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import svdvals
 from scipy.linalg.lapack import dtpqrt, dtrcon
 
 from prcli.errors import RankError
+from prcli.numerics.blas_threads import one_blas_thread
 
 FloatArray = NDArray[np.float64]
 
@@ -20,7 +23,10 @@ FloatArray = NDArray[np.float64]
 BLOCK_ROWS = 1024
 
 #: Columns that LAPACK factorizes as one panel.
-PANEL_COLUMNS = 32
+PANEL_COLUMNS = 16
+
+#: Rows for which one thread is as fast as many.
+_FEW_ROWS = 32
 
 
 class SquareRoot:
@@ -89,7 +95,8 @@ class SquareRoot:
             return
         panel = min(PANEL_COLUMNS, self.n_columns)
         trapezoid = self.n_columns if triangular else 0
-        result = dtpqrt(trapezoid, panel, self.factor, block, overwrite_a=1, overwrite_b=1)
+        with one_blas_thread() if block.shape[0] <= _FEW_ROWS else nullcontext():
+            result = dtpqrt(trapezoid, panel, self.factor, block, overwrite_a=1, overwrite_b=1)
         self.factor = result[0]
 
 

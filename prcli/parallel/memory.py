@@ -10,10 +10,8 @@ from prcli.errors import RequestError
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*$", re.IGNORECASE)
-_CGROUP_LIMITS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
+_CGROUPS = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 
 
 def parse_size(text: str) -> int:
@@ -37,17 +35,41 @@ def parse_size(text: str) -> int:
 
 
 def available_memory() -> int:
-    """Bytes that the cgroup or the machine allows this process."""
+    """Bytes that the machine, or the control group of this process, allows."""
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limits = [machine]
-    for path in _CGROUP_LIMITS:
-        try:
-            text = path.read_text().strip()
-        except OSError:
+    return min([machine, *_group_limits()])
+
+
+def _group_limits() -> list[int]:
+    """Limits of the control groups that this process is in, inner ones and outer ones.
+
+    Batch systems put a job into a group of its own below the root.
+    """
+    try:
+        lines = _OWN_GROUPS.read_text().splitlines()
+    except OSError:
+        return []
+    limits = []
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
             continue
-        if text.isdigit():
-            limits.append(int(text))
-    return min(limits)
+        root = _CGROUPS / "memory" if controllers else _CGROUPS
+        name = "memory.limit_in_bytes" if controllers else "memory.max"
+        folder = root / group.lstrip("/")
+        for place in (folder, *folder.parents):
+            limits += _read_limit(place / name)
+            if place == root:
+                break
+    return limits
+
+
+def _read_limit(path: Path) -> list[int]:
+    try:
+        text = path.read_text().strip()
+    except OSError:
+        return []
+    return [int(text)] if text.isdigit() else []
 
 
 def format_size(n_bytes: float) -> str:

@@ -22,7 +22,8 @@ from prcli.workflows.inputs import (
     split_hessians,
 )
 from prcli.workflows.score import Per, Scores
-from prcli.workflows.select import Selection, SelectOptions, Strategy, TargetPer
+from prcli.workflows.select import Selection
+from prcli.workflows.select_options import SelectOptions, Strategy, TargetPer
 from prcli.workflows.select_run import SelectRequest, SelectRun
 
 #: One data set: a path, features in memory, an array (S, D), or several of them.
@@ -134,7 +135,13 @@ def select(
     stop_gain: float | None = None,
     stop_pr: float | None = None,
     seed: int = 0,
-    hessian_options: HessianOptions | None = None,
+    energy: EnergyKind | None = None,
+    intercept: InterceptKind | None = None,
+    scale: str | float | None = None,
+    regularizer: float | str | None = None,
+    allow_duplicates: bool = False,
+    structures: Iterable[str | Path] = (),
+    memory: int | None = None,
     inputs: InputOptions | None = None,
     output: str | None = None,
     overwrite: bool = False,
@@ -166,7 +173,12 @@ def select(
         Stop early; see `SelectOptions`.
     seed : int
         For the random strategy.
-    hessian_options : HessianOptions, optional
+    energy, intercept, scale, regularizer, allow_duplicates : optional
+        As for `hessian`.
+    structures : iterable of path
+        Structure files of the pool, in place of those that its stores name.
+    memory : int, optional
+        Bytes that may be held; by default what the machine allows.
     inputs : InputOptions, optional
     output : str, optional
         Result directory to write.
@@ -191,10 +203,12 @@ def select(
         target=() if target is None else _as_tuple(target),
         train=() if train is None else _as_tuple(train),
         hessian=hessian,
-        hessian_options=hessian_options or HessianOptions(),
+        hessian_options=HessianOptions(energy, intercept, scale, regularizer, allow_duplicates),
         inputs=inputs or InputOptions(),
         where=where,
         target_weight=target_weight,
+        structures=tuple(structures),
+        memory=memory,
         output=output,
         overwrite=overwrite,
     )

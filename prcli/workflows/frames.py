@@ -41,9 +41,9 @@ class Frames:
         self.sources, self._source, self._frame = data.frames()
         self._offset = np.full(data.n_structures, -1, dtype=np.int64)
         if structures:
-            self._paths = self._replace(structures)
+            self.paths = self._replace(structures)
         else:
-            self._paths = self._follow(data)
+            self.paths = self._follow(data)
         self._complete_offsets()
 
     def read(self, indices: Sequence[int] | NDArray[np.intp]) -> Iterator[bytes]:
@@ -56,7 +56,7 @@ class Frames:
         """
         for number, group in groupby(indices, key=lambda i: int(self._source[i])):
             members = np.fromiter(group, dtype=np.int64)
-            path = self._paths[number]
+            path = self.paths[number]
             with open_frames(path) as reader:
                 frames = reader.frames(self._offset[members])
                 for index, content in zip(members.tolist(), frames, strict=True):
@@ -101,7 +101,7 @@ class Frames:
         """Index the files of which no offsets are known."""
         for number in np.unique(self._source[self._offset < 0]).tolist():
             members = np.flatnonzero(self._source == number)
-            path = self._paths[number]
+            path = self.paths[number]
             index = index_frames(path, digest=False)
             if int(self._frame[members].max()) >= len(index):
                 raise MismatchError(
@@ -151,14 +151,16 @@ def check_unchanged(path: Path | None, stamp: FileStamp, typed: str) -> Path:
         )
     status = os.stat(path)
     same = status.st_size == stamp.size or stamp.size < 0
+    digest = ""
     if same and stamp.mtime_ns != status.st_mtime_ns and stamp.digest:
-        same = file_digest(path) == stamp.digest
+        digest = file_digest(path)
+        same = digest == stamp.digest
     if not same:
         raise InputFileError(
             "the structure file has changed since its features were imported",
             where=str(path),
             expected=f"{stamp.size} bytes, {stamp.digest}",
-            got=f"{status.st_size} bytes",
+            got=f"{status.st_size} bytes" + (f", {digest}" if digest else ""),
             remedy=remedy,
         )
     return path

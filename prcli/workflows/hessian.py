@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
-from prcli.errors import DuplicateRowsError, MismatchError, RequestError
+from prcli.errors import DuplicateRowsError, FeatureError, MismatchError, RequestError
 from prcli.numerics.rigidity import squared_norms
 from prcli.numerics.rows import energy_rows
 from prcli.numerics.square_root import SquareRoot
@@ -63,7 +63,7 @@ def sum_hessian(
     own = [_from_dataset(data, form, progress) for data in datasets]
     merged = _merge([*records, *own], options)
     if not options.allow_duplicates:
-        _check_duplicates(merged.digests)
+        _check_duplicates(merged.digests, records, datasets)
     return with_options(merged, options, records, float32=_has_float32(datasets))
 
 
@@ -143,6 +143,13 @@ def _from_dataset(data: Dataset, form: RowForm, progress: Progress) -> HessianRe
     if not means:
         sum_sq_structures = _sum_sq_means(data, form)
     sum_sq_atoms, n_atoms = _sum_sq_atoms(data, form, progress) if data.has_atoms else (0.0, 0)
+    if not np.isfinite([np.abs(root.factor).max(), sum_sq_structures, sum_sq_atoms]).all():
+        raise FeatureError(
+            "features are so large that their squares overflow",
+            where=data.label,
+            expected="magnitudes below about 1e150",
+            remedy="divide all features, of every set, by one number",
+        )
     return HessianRecord(
         R={"energy": root.factor},
         n_rows={"energy": data.n_structures},
@@ -216,17 +223,39 @@ def _merge(records: Sequence[HessianRecord], options: HessianOptions) -> Hessian
     )
 
 
-def _check_duplicates(digests: NDArray[np.uint64]) -> None:
+def _check_duplicates(
+    digests: NDArray[np.uint64],
+    records: Sequence[HessianRecord],
+    datasets: Sequence[Dataset],
+) -> None:
     unique, counts = np.unique(digests, return_counts=True)
     n_repeated = len(digests) - len(unique)
     if n_repeated:
-        positions = np.flatnonzero(digests == unique[np.argmax(counts > 1)])
+        first = digests[np.argmax(np.isin(digests, unique[counts > 1]))]
+        pair = [
+            _place(int(position), records, datasets)
+            for position in np.flatnonzero(digests == first)[:2]
+        ]
         raise DuplicateRowsError(
             f"{n_repeated} of {len(digests)} training structures are counted twice",
-            where=f"for example structures {positions[0]} and {positions[1]} of the training set",
+            where="for example " + " and ".join(pair),
             expected="every structure once",
             remedy="leave one of each pair out, or give --allow-duplicates",
         )
+
+
+def _place(position: int, records: Sequence[HessianRecord], datasets: Sequence[Dataset]) -> str:
+    """Say where a training structure comes from; those of Hessian files stand first."""
+    for number, record in enumerate(records):
+        if position < len(record.digests):
+            return f"structure {position} of Hessian file {number}"
+        position -= len(record.digests)
+    for data in datasets:
+        if position < data.n_structures:
+            part, where = data.locate(position)
+            return f"{part.table.label}, structure {where}"
+        position -= data.n_structures
+    raise IndexError(position)
 
 
 def _has_float32(datasets: Sequence[Dataset]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from prcli.data.hessian_file import write_hessian
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import make_provenance
-from prcli.data.publish import check_output
+from prcli.data.publish import check_not_input, check_output
 from prcli.records import FileStamp, Progress, no_progress
 from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import HessianOptions
@@ -16,6 +16,7 @@ from prcli.workflows.inputs import (
     InputOptions,
     load_hessian,
     open_input,
+    paths_of,
     split_hessians,
     stamp_hessian,
     stamps_of,
@@ -59,6 +60,7 @@ def build_hessian(request: HessianRequest, progress: Progress = no_progress) -> 
         written.
     """
     check_output(request.output, request.overwrite)
+    check_not_input(request.output, paths_of(request.inputs))
     data, paths = split_hessians(request.inputs)
     records = [load_hessian(path) for path in paths]
     stamps: list[FileStamp] = [stamp_hessian(path) for path in paths]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import numpy as np
@@ -10,6 +11,7 @@ from prcli.data.extxyz import index_frames
 from prcli.data.file_kind import file_kind
 from prcli.data.formats import open_array
 from prcli.data.hessian_file import read_hessian, read_hessian_provenance
+from prcli.data.publish import RESULT_MARKER
 from prcli.data.store import open_store
 from prcli.data.store_schema import format_blocks
 from prcli.elements import SYMBOLS
@@ -41,6 +43,8 @@ def describe(path: str) -> list[tuple[str, str]]:
         facts = _hessian(path)
     elif kind == "extxyz":
         facts = _extxyz(path)
+    elif kind == "result":
+        facts = _result(path)
     elif kind in ("npy", "npz", "mts", "hdf5"):
         facts = _array(path)
     else:
@@ -118,6 +122,21 @@ def _extxyz(path: str) -> list[tuple[str, str]]:
         ("largest", str(int(index.n_atoms.max()))),
         ("digest", index.stamp.digest),
     ]
+
+
+def _result(path: str) -> list[tuple[str, str]]:
+    with open(os.path.join(path, RESULT_MARKER), encoding="utf-8") as file:
+        report = json.load(file)
+    request, objective = report["request"], report["objective"]
+    facts = [
+        ("strategy", request["strategy"]),
+        ("objective", request["objective"]),
+        ("n_picks", str(len(report["picks"]))),
+        ("objective_before", str(objective["before"])),
+        ("objective_after", str(objective["after"])),
+        ("stopped", report["stopped"]),
+    ]
+    return facts + _provenance(report.get("provenance"))
 
 
 def _array(path: str) -> list[tuple[str, str]]:

@@ -27,8 +27,9 @@ from prcli.data.store import FeatureStore, open_store
 from prcli.data.streams import spool
 from prcli.errors import FeatureError, FormatError, MismatchError, RequestError
 from prcli.records import FileStamp
-from prcli.workflows.features_import import ImportRequest, import_features
+from prcli.workflows.features_import import import_features
 from prcli.workflows.finite import require_finite, without_invalid
+from prcli.workflows.import_request import ImportRequest
 
 #: A path with an optional slice, features in memory, or an array (S, D) of mean features.
 DataArgument: TypeAlias = str | Path | Features | NDArray[np.floating]
@@ -97,6 +98,12 @@ def open_input(
         raise
 
 
+def paths_of(arguments: Iterable[DataArgument]) -> list[str]:
+    """Files that data arguments name, without slices."""
+    named = [a for a in arguments if not isinstance(a, (np.ndarray, Features))]
+    return [split_slice(os.fspath(argument))[0] for argument in named]
+
+
 def split_hessians(
     arguments: Sequence[DataArgument],
 ) -> tuple[list[DataArgument], list[str]]:
@@ -120,8 +127,7 @@ def check_stdin(arguments: Iterable[DataArgument]) -> None:
     ------
     RequestError
     """
-    paths = [os.fspath(a) for a in arguments if not isinstance(a, (np.ndarray, Features))]
-    n_times = sum(split_slice(path)[0] == "-" for path in paths)
+    n_times = paths_of(arguments).count("-")
     if n_times > 1:
         raise RequestError(
             "standard input can be read only once per command",

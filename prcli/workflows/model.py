@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
@@ -15,6 +17,7 @@ from prcli.numerics.square_root import SquareRoot, with_prior
 from prcli.records import RowKind
 from prcli.workflows.rows import RowForm
 
+logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
 
 #: Eigenvalues of a prior down to minus this share of the largest count as rounding.
@@ -131,3 +134,16 @@ def full_factor(record: HessianRecord) -> FloatArray:
 def posterior(record: HessianRecord) -> Posterior:
     """Begin a selection: the Hessian for rows of unscaled features."""
     return Posterior(data_factor(record), unscaled_prior_root(record), record.regularizer)
+
+
+def warn_about_training(record: HessianRecord, data: Dataset) -> None:
+    """Say how many structures of a set are training structures: they are taken as they stand."""
+    overlap = int(np.count_nonzero(np.isin(data.digests, record.digests)))
+    if overlap:
+        logger.warning(
+            "%d of %d structures of the %s set are in the training set; they are scored as they "
+            "stand",
+            overlap,
+            data.n_structures,
+            data.name,
+        )

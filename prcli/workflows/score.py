@@ -16,10 +16,11 @@ from prcli.data.extxyz import join_frames
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.publish import publish_file
 from prcli.elements import SYMBOLS
+from prcli.errors import RequestError
 from prcli.numerics.rigidity import rigidities
 from prcli.records import Progress, no_progress
 from prcli.workflows.frames import Frames
-from prcli.workflows.model import check_fits, full_factor, row_form
+from prcli.workflows.model import check_fits, full_factor, row_form, warn_about_training
 from prcli.workflows.rows import EnergyRows, local_blocks
 
 logger = logging.getLogger(__name__)
@@ -99,7 +100,9 @@ def score(
         If atoms are asked for and have no features.
     """
     check_fits(record, data)
-    _warn_about_training(record, data)
+    if per not in ("structure", "atom"):
+        raise RequestError("per is not known", expected="structure or atom", got=repr(per))
+    warn_about_training(record, data)
     factor = full_factor(record)
     form = row_form(record)
     atom = species = None
@@ -126,16 +129,6 @@ def score(
     rank = np.empty(len(values), dtype=np.int64)
     rank[np.argsort(values, kind="stable")] = np.arange(1, len(values) + 1)
     return Scores(per, values, rank, structure, atom, species, record.alpha_energy)
-
-
-def _warn_about_training(record: HessianRecord, data: Dataset) -> None:
-    overlap = int(np.count_nonzero(np.isin(data.digests, record.digests)))
-    if overlap:
-        logger.warning(
-            "%d of %d structures are in the training set; they are scored as they stand",
-            overlap,
-            data.n_structures,
-        )
 
 
 def chosen_rows(

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
-from prcli.data.publish import check_output
+from prcli.data.publish import check_not_input, check_output
 from prcli.errors import FeatureError, RequestError
 from prcli.records import Progress, no_progress
 from prcli.workflows.frames import Frames
 from prcli.workflows.hessian_options import HessianOptions, override
-from prcli.workflows.inputs import DataArgument, InputOptions, load_hessian, open_input
+from prcli.workflows.inputs import DataArgument, InputOptions, load_hessian, open_input, paths_of
 from prcli.workflows.model import check_fits
 from prcli.workflows.score import (
     Order,
@@ -89,6 +89,8 @@ class ScoreRun:
     def __init__(self, request: ScoreRequest, progress: Progress = no_progress) -> None:
         if request.top is not None and request.top < 1:
             raise RequestError("--top must be at least 1", got=str(request.top))
+        if request.below is not None and np.isnan(request.below):
+            raise RequestError("--below must be a number", got="nan")
         self._request = request
         self._progress = progress
         self._stack = ExitStack()
@@ -97,7 +99,7 @@ class ScoreRun:
         """Open and check everything before long work starts."""
         request = self._request
         if request.write is not None:
-            check_output(request.write, request.overwrite)
+            _check_write(request)
         with ExitStack() as stack:
             self.record = override(load_hessian(request.hessian), request.hessian_options)
             self.data = stack.enter_context(open_input(request.data, "scored", request.inputs))
@@ -112,6 +114,7 @@ class ScoreRun:
             self._frames = None
             if request.write is not None:
                 self._frames = Frames(self.data, request.structures)
+                check_not_input(request.write, self._frames.paths.values())
             self._stack = stack.pop_all()
         return self
 
@@ -155,3 +158,19 @@ class ScoreRun:
     def table(self) -> Iterator[Mapping[str, NDArray[np.generic]]]:
         """Yield the table in batches."""
         return score_table(self.scores, self.data, self.columns, self._rows)
+
+
+def _check_write(request: ScoreRequest) -> None:
+    """Refuse an output that cannot be written, or that is read."""
+    path = str(request.write)
+    if path == "-" or path.endswith((".gz", ".bz2", ".xz")):
+        raise RequestError(
+            "scored structures can be written to a plain file only",
+            where="--write",
+            expected="the name of an extxyz file",
+            got=path,
+            remedy="stdout carries the table; compress the file afterwards",
+        )
+    check_output(path, request.overwrite)
+    hessian = () if isinstance(request.hessian, HessianRecord) else (request.hessian,)
+    check_not_input(path, [*hessian, *paths_of(request.data)])

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +12,9 @@ from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
 from prcli.errors import FeatureError, RequestError
 from prcli.numerics.baselines import farthest_point_order, leverage_order, random_order
-from prcli.numerics.greedy import (
-    GreedyPicker,
-    GreedyResult,
-    ListPicker,
-    Pick,
-    Picker,
-    normalized,
-    run_selection,
-)
+from prcli.numerics.greedy import GreedyResult, Pick, normalized, run_selection
 from prcli.numerics.objectives import OBJECTIVES, Objective
+from prcli.numerics.pickers import GreedyPicker, ListPicker, Picker
 from prcli.numerics.posterior import TargetFrame
 from prcli.numerics.rigidity import reciprocal, squared_norms, whiten
 from prcli.records import Progress, no_progress
@@ -33,71 +25,16 @@ from prcli.workflows.model import (
     posterior,
     row_form,
     unscaled_prior_root,
+    warn_about_training,
 )
 from prcli.workflows.rows import EnergyRows, local_blocks
+from prcli.workflows.select_options import SelectOptions
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
 
-Strategy: TypeAlias = Literal["pr", "random", "fps", "leverage"]
-TargetPer: TypeAlias = Literal["structure", "atom"]
-
 #: Relative drift of the updated rigidities that is worth a warning.
 LARGEST_DRIFT = 1e-8
-
-
-@dataclass(frozen=True)
-class SelectOptions:
-    """How to select.
-
-    Attributes
-    ----------
-    n_to_select : int
-        Structures to pick at most.
-    objective : str
-        A name in `prcli.numerics.objectives.OBJECTIVES`.
-    strategy : {"pr", "random", "fps", "leverage"}
-    target_per : {"structure", "atom"}
-        What a target is.
-    exclude_train : bool
-        Leave out candidates that are training structures.
-    stop_gain : float, optional
-        Stop before a gain below this share of the first.
-    stop_pr : float, optional
-        Stop once every target's rigidity is above.
-    seed : int
-        For the random strategy.
-    """
-
-    n_to_select: int
-    objective: str = "mean-pr"
-    strategy: Strategy = "pr"
-    target_per: TargetPer = "structure"
-    exclude_train: bool = False
-    stop_gain: float | None = None
-    stop_pr: float | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check the values, whatever door they came through.
-
-        Raises
-        ------
-        RequestError
-            If a value is out of its range.
-        """
-        if self.n_to_select < 1:
-            raise RequestError(
-                "the number of structures to select must be at least 1",
-                where="-n/--n-to-select",
-                got=str(self.n_to_select),
-            )
-        _check_choice("objective", self.objective, tuple(OBJECTIVES))
-        _check_choice("strategy", self.strategy, ("pr", "random", "fps", "leverage"))
-        _check_choice("target-per", self.target_per, ("structure", "atom"))
-        for name, value in (("stop-gain", self.stop_gain), ("stop-pr", self.stop_pr)):
-            if value is not None and not value >= 0.0:
-                raise RequestError(f"--{name} must not be negative", got=str(value))
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,8 +145,12 @@ def select(
         check_fits(record, data)
     objective = OBJECTIVES[options.objective]
     allowed, n_in_training = _allowed(record, pool, options, allowed)
+    if target is not None:
+        warn_about_training(record, target)
     targets = _read_targets(record, target, options, target_weight)
     result = _run(record, pool, targets, objective, options, allowed, progress)
+    if target is None and objective.needs_targets:
+        result = _without_objective(result)
     if result.drift > LARGEST_DRIFT:
         logger.warning(
             "updated rigidities drifted by %.1e relative to a fresh factorization", result.drift
@@ -384,6 +325,13 @@ def _run(
     )
 
 
+def _without_objective(result: GreedyResult) -> GreedyResult:
+    """Without targets there is nothing for an objective of the targets to say."""
+    nan = float("nan")
+    picks = tuple(replace(pick, gain=nan, objective=nan) for pick in result.picks)
+    return replace(result, picks=picks, objective_before=nan)
+
+
 def _baseline_order(
     record: HessianRecord, source: EnergyRows, options: SelectOptions, allowed: NDArray[np.bool_]
 ) -> NDArray[np.intp]:
@@ -409,10 +357,3 @@ def _all_rigidities(
     state.add(source.take([pick.index for pick in result.picks]))
     after = squared_norms(whiten(targets.rows, state.factor()))
     return reciprocal(before), reciprocal(after)
-
-
-def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise RequestError(
-            f"--{name} is not known", expected="one of " + ", ".join(known), got=value
-        )

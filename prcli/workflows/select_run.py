@@ -20,6 +20,7 @@ from prcli.data.publish import check_output
 from prcli.errors import RequestError
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.parallel.memory import available_memory, format_size
+from prcli.parallel.plan import SelectionPlan
 from prcli.records import Progress, Provenance, no_progress
 from prcli.workflows.expressions import parse_expression, where
 from prcli.workflows.frames import Frames
@@ -38,12 +39,12 @@ from prcli.workflows.inputs import (
 from prcli.workflows.model import check_fits
 from prcli.workflows.select import (
     Selection,
-    SelectOptions,
     check_enough,
     check_request,
     check_weights,
     select,
 )
+from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.selection_output import selected_frames, write_result
 from prcli.workflows.structure_columns import StructureColumns
 
@@ -280,34 +281,21 @@ class SelectRun:
 
     def _check_memory(self) -> None:
         """State what will be held, and refuse what does not fit."""
-        request = self._request
-        objective = OBJECTIVES[request.options.objective]
-        n_columns = self.pool.n_features
+        options = self._request.options
         n_targets = 0
         if self.target is not None:
-            per_atom = request.options.target_per == "atom"
+            per_atom = options.target_per == "atom"
             n_targets = self.target.n_atoms_total if per_atom else self.target.n_structures
-        greedy = request.options.strategy == "pr"
-        whitened = 8 * self.pool.n_structures * n_columns * greedy
-        cross = 8 * self.pool.n_structures * n_targets * (greedy and objective.needs_cross)
-        held = whitened + cross + 24 * n_targets * n_columns + 48 * n_columns**2
-        limit = request.memory if request.memory is not None else available_memory()
-        logger.info(
-            "plan: whitened pool %s, covariances with targets %s, %s in all, of %s",
-            format_size(whitened),
-            format_size(cross),
-            format_size(held),
-            format_size(limit),
+        plan = SelectionPlan(
+            n_candidates=self.pool.n_structures,
+            n_targets=n_targets,
+            n_columns=self.pool.n_features,
+            whitens_pool=options.strategy == "pr",
+            needs_cross=OBJECTIVES[options.objective].needs_cross,
         )
-        if held > limit:
-            raise RequestError(
-                "the selection does not fit into memory",
-                expected=f"at most {format_size(limit)}",
-                got=f"{format_size(held)}: whitened pool {format_size(whitened)}, "
-                f"covariances with {n_targets} targets {format_size(cross)}",
-                remedy="use --objective mean-variance or log-det, which need no covariances, "
-                "fewer targets, a part of the pool (pool.h5@::10), or more --memory",
-            )
+        limit = self._request.memory or available_memory()
+        logger.info("plan: %s, of %s", plan, format_size(limit))
+        plan.require(limit)
 
     def _provenance(self) -> Provenance | None:
         if not self._request.with_provenance:

@@ -140,7 +140,7 @@ def unknown_name(name: str, known: Iterable[str], no_frames: str | None = None) 
 
     names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, n=1)
-    remedies = [f"did you mean {near[0]!r}?"] * bool(near)
+    remedies = [f"did you mean {name!r}?" for name in near]
     if no_frames is not None:
         remedies.append("if it is a key of the structures, name their file with --structures")
     return ExpressionError(

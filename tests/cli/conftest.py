@@ -49,12 +49,14 @@ def prcli(
         capsysbinary.readouterr()
         monkeypatch.setattr(sys, "argv", ["prcli", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(stdin)))
-        handler = signal.getsignal(signal.SIGTERM)
+        numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+        handlers = {number: signal.getsignal(number) for number in numbers}
         try:
             with pytest.raises(SystemExit) as leaving:
                 main()
         finally:
-            signal.signal(signal.SIGTERM, handler)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
         out, err = capsysbinary.readouterr()
         return Outcome(int(leaving.value.code or 0), out, err.decode())
 

@@ -233,8 +233,8 @@ def test_value_that_is_not_finite(refuses, value):
     rows[atom, 1] = value
     np.save("f.npy", rows)
     message = refuses("s.xyz", "--features", "f.npy", "--convention", "per-atom")
-    assert "structure 3" in message
-    assert "atom 0" in message
+    for text in ("f.npy", "column 1", "s.xyz, frame 3, atom 0"):
+        assert text in message
     assert "--skip-invalid" in message
 
 
@@ -282,6 +282,12 @@ def test_existing_output_is_refused(imports, fails):
     assert Path("o.h5").read_text() == "mine"
     imports(*command, "--overwrite")
     assert h5py.is_hdf5("o.h5")
+
+
+def test_standard_output_is_no_place_for_a_store(fails):
+    command = ("s.xyz", "--features", "atoms.npy", "--convention", "per-atom", "-o", "-")
+    assert "standard output" in fails("features", "import", *command, code=2)
+    assert not Path("-").exists()
 
 
 def test_without_provenance_equal_input_gives_equal_bytes(imports, folder, monkeypatch):

@@ -242,6 +242,11 @@ def test_other_float_type_is_only_a_note(prcli):
     assert prcli("hessian", "train.h5", "single.h5", "-o", "h.h5").code == 0
 
 
+def test_standard_output_is_no_place_for_a_hessian(fails):
+    assert "standard output" in fails("hessian", "train.h5", "-o", "-", code=2)
+    assert not Path("-").exists()
+
+
 def test_no_input_is_a_usage_error(fails):
     assert "IN..." in fails("hessian", "-o", "h.h5", code=2)
     assert "--output" in fails("hessian", "train.h5", code=2)

@@ -194,7 +194,9 @@ def test_write_adds_sigma_of_a_calibrated_hessian(prcli, calibrated):
 
 
 def test_write_adds_one_column_of_atoms(prcli):
-    outcome = prcli("score", "h.h5", "target.h5", "--per", "atom", "--write", "w.xyz", "--order=file")
+    outcome = prcli(
+        "score", "h.h5", "target.h5", "--per", "atom", "--write", "w.xyz", "--order=file"
+    )
     values = iter(outcome.column("lpr"))
     originals = split_frames(Path("target.xyz").read_bytes())
     for frame, original in zip(split_frames(Path("w.xyz").read_bytes()), originals, strict=True):
@@ -232,6 +234,11 @@ def test_existing_output_is_refused(prcli, fails):
     assert "--overwrite" in fails("score", "h.h5", "pool.h5", "--write", "w.xyz")
     assert Path("w.xyz").read_text() == "mine"
     assert prcli("score", "h.h5", "pool.h5", "--write", "w.xyz", "--overwrite").code == 0
+
+
+def test_standard_output_carries_the_table(fails):
+    assert "--write" in fails("score", "h.h5", "pool.h5", "--write", "-")
+    assert not Path("-").exists()
 
 
 def test_source_that_has_changed_is_refused_before_work(fails):
@@ -295,9 +302,13 @@ def test_features_on_stdin(prcli):
     )
     assert set(piped.column("source")) == {"-"}
     assert piped.column("frame") == ["0", "1", "2", "3"]
-    sliced = prcli("score", "h.h5", "--feature-key=feats", "--order=file", "--", "-@1::2", stdin=content)
+    sliced = prcli(
+        "score", "h.h5", "--feature-key=feats", "--order=file", "--", "-@1::2", stdin=content
+    )
     assert sliced.column("pr") == piped.column("pr")[1::2]
 
 
 def test_stdin_is_read_once_per_command(fails):
-    assert "once" in fails("score", "h.h5", "-", "-", "--feature-key", "feats", stdin=b"1\n\nC 0 0 0\n")
+    assert "once" in fails(
+        "score", "h.h5", "-", "-", "--feature-key", "feats", stdin=b"1\n\nC 0 0 0\n"
+    )

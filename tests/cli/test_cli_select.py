@@ -27,7 +27,9 @@ def test_columns_of_the_table(prcli):
     assert set(outcome.column("source")) == {"pool.xyz"}
     counts = counts_of(12, 3)
     assert outcome.column("n_atoms") == [str(counts[int(i)]) for i in outcome.column("index")]
-    assert set(os.listdir()) == {f"{n}.{e}" for n in ("train", "target", "pool") for e in ("h5", "xyz")}
+    assert set(os.listdir()) == {
+        f"{n}.{e}" for n in ("train", "target", "pool") for e in ("h5", "xyz")
+    }
 
 
 @pytest.mark.parametrize(
@@ -64,7 +66,12 @@ def test_result_directory(prcli):
     outcome = prcli("select", *SETS, "-n", "3", "-o", "out")
     assert outcome.code == 0
     assert outcome.out == b""
-    assert sorted(os.listdir("out")) == ["report.json", "selected.xyz", "selection.tsv", "targets.tsv"]
+    assert sorted(os.listdir("out")) == [
+        "report.json",
+        "selected.xyz",
+        "selection.tsv",
+        "targets.tsv",
+    ]
     table = prcli("select", *SETS, "-n", "3")
     assert Path("out/selection.tsv").read_bytes() == table.out
     frames = split_frames(Path("pool.xyz").read_bytes())
@@ -112,10 +119,13 @@ def test_slices_and_several_files_make_one_set(prcli):
     write_store(Path("more.h5"), 5, seed=9, xyz=Path("more.xyz"))
     sets = SETS[:4] + ("--pool", "more.h5@::-2", "--pool", "pool.h5@2:12:3")
     outcome = prcli("select", *sets, "-n", "7")
-    order = {str(i): pair for i, pair in enumerate(
-        [("more.xyz", "4"), ("more.xyz", "2"), ("more.xyz", "0")]
-        + [("pool.xyz", str(i)) for i in (2, 5, 8, 11)]
-    )}
+    order = {
+        str(i): pair
+        for i, pair in enumerate(
+            [("more.xyz", "4"), ("more.xyz", "2"), ("more.xyz", "0")]
+            + [("pool.xyz", str(i)) for i in (2, 5, 8, 11)]
+        )
+    }
     rows = zip(*map(outcome.column, ("index", "source", "frame")), strict=True)
     assert {index: (source, frame) for index, source, frame in rows} == order
 
@@ -209,7 +219,9 @@ def test_touched_source_is_the_same(prcli):
 
 
 def test_structures_names_another_file(prcli):
-    frames = [b"%d\nanother %d\n" % (n, i) + b"C 0 0 0\n" * n for i, n in enumerate(counts_of(12, 3))]
+    frames = [
+        b"%d\nanother %d\n" % (n, i) + b"C 0 0 0\n" * n for i, n in enumerate(counts_of(12, 3))
+    ]
     Path("pool.xyz").unlink()
     write_frames(Path("other.xyz"), frames)
     table = prcli("select", *SETS, "-n", "3")

@@ -88,7 +88,9 @@ def test_own_section_goes_before_the_shared(prcli, config):
 
 
 def test_sections_of_other_commands_are_left_alone(prcli, config):
-    path = config("[score]\nanything = 1\n[calibrate]\nx = 2\n[features.compute.soap]\ncutoff = 5\n")
+    path = config(
+        "[score]\nanything = 1\n[calibrate]\nx = 2\n[features.compute.soap]\ncutoff = 5\n"
+    )
     assert prcli("hessian", "train.h5", "-o", "h.h5", "--config", path).code == 0
 
 

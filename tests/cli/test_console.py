@@ -131,7 +131,9 @@ def test_version(prcli):
 
 def test_every_command_has_the_common_options_and_long_names():
     commands = [cli.get_command(None, name) for name in cli.list_commands(None)]
-    commands += [command.get_command(None, "import") for command in commands if hasattr(command, "commands")]
+    commands += [
+        command.get_command(None, "import") for command in commands if hasattr(command, "commands")
+    ]
     for command in commands:
         if hasattr(command, "commands"):
             continue

@@ -110,7 +110,15 @@ main()
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGINT, 130),
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 129),
+        (signal.SIGUSR1, 128 + signal.SIGUSR1),
+    ],
+)
 @pytest.mark.parametrize("existing", [False, True])
 def test_interrupted_while_writing_leaves_nothing_behind(number, code, existing):
     command = ["select", *SETS, "-n", "3", "-o", "out"]
@@ -143,7 +151,17 @@ def test_interrupted_while_writing_leaves_nothing_behind(number, code, existing)
 def test_interrupted_while_reading_stdin_leaves_nothing_behind(workplace):
     temporary = workplace / "tmp"
     temporary.mkdir()
-    command = [sys.executable, "-m", "prcli", "hessian", "-", "--feature-key", "feats", "-o", "h.h5"]
+    command = [
+        sys.executable,
+        "-m",
+        "prcli",
+        "hessian",
+        "-",
+        "--feature-key",
+        "feats",
+        "-o",
+        "h.h5",
+    ]
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -167,7 +185,10 @@ def test_help_starts_quickly():
     def seconds() -> float:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(
-            [sys.executable, "-m", "prcli", "--help"], check=True, capture_output=True, env=ENVIRONMENT
+            [sys.executable, "-m", "prcli", "--help"],
+            check=True,
+            capture_output=True,
+            env=ENVIRONMENT,
         )
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -186,7 +207,10 @@ def test_help_imports_nothing_heavy(command):
         "print(json.dumps([m for m in sys.modules]), file=sys.stderr)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, *command.split()], capture_output=True, env=ENVIRONMENT, check=True
+        [sys.executable, "-c", code, *command.split()],
+        capture_output=True,
+        env=ENVIRONMENT,
+        check=True,
     )
     heavy = {"numpy", "scipy", "numba", "h5py", "rich", "ase"}
     assert not heavy & set(json.loads(done.stderr))

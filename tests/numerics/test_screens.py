@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from oracles import ExactSelection, known, resolution_of
 from problems import OBJECTIVE_NAMES, make_problem, posterior_of, problems, select
 
-from prcli.numerics.greedy import GreedyPicker, normalized
+from prcli.numerics.greedy import normalized
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.passes import compiled_pass
+from prcli.numerics.pickers import GreedyPicker
 from prcli.numerics.posterior import TargetFrame
 from prcli.numerics.row_source import ArrayRows
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from oracles import ExactSelection, known, resolution_of
 from problems import OBJECTIVE_NAMES, Problem, indices, make_problem, posterior_of, problems, select
 
-from prcli.numerics.greedy import ListPicker, normalized, run_selection
+from prcli.numerics.greedy import normalized, run_selection
 from prcli.numerics.objectives import OBJECTIVES
+from prcli.numerics.pickers import ListPicker
 from prcli.numerics.posterior import TargetFrame
 from prcli.numerics.row_source import ArrayRows
 

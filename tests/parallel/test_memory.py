@@ -29,7 +29,9 @@ def test_sizes(text, size):
     assert parse_size(text) == size
 
 
-@pytest.mark.parametrize("text", ["", "0", "0G", "-1G", "G", "1P", "1 G B", "1e9", "nan", "0.1", "8,5G"])
+@pytest.mark.parametrize(
+    "text", ["", "0", "0G", "-1G", "G", "1P", "1 G B", "1e9", "nan", "0.1", "8,5G"]
+)
 def test_what_is_no_positive_size(text):
     with pytest.raises(RequestError, match="size is not valid") as caught:
         parse_size(text)
@@ -54,29 +56,49 @@ def test_sizes_for_people(size, text):
     assert format_size(size) == text
 
 
-@pytest.fixture
-def limits(tmp_path, monkeypatch):
-    paths = (tmp_path / "memory.max", tmp_path / "memory.limit_in_bytes")
-    monkeypatch.setattr(memory, "_CGROUP_LIMITS", paths)
-    return paths
-
-
 MACHINE = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+@pytest.fixture
+def groups(tmp_path, monkeypatch):
+    """A machine whose control groups are files of the test."""
+    own = tmp_path / "own"
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "_OWN_GROUPS", own)
+
+    def write(lines, limits):
+        own.write_text("\n".join(lines) + "\n")
+        for name, text in limits.items():
+            path = tmp_path / "cgroup" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return write
+
+
+JOB = ["0::/slurm/job_7/step_0"]
+OLD = ["5:cpu,cpuacct:/x", "4:memory:/slurm/job_7"]
+
+
 @pytest.mark.parametrize(
-    ("texts", "expected"),
+    ("lines", "limits", "expected"),
     [
-        ((None, None), MACHINE),
-        (("max\n", None), MACHINE),
-        (("1000000\n", None), 1_000_000),
-        ((None, "2000000\n"), 2_000_000),
-        (("3000000", "2000000"), 2_000_000),
-        ((str(2**63 - 4096), None), MACHINE),
+        (JOB, {}, MACHINE),
+        (JOB, {"memory.max": "max\n"}, MACHINE),
+        (JOB, {"memory.max": "1000000\n"}, 1_000_000),
+        (JOB, {"slurm/job_7/memory.max": "2000000\n"}, 2_000_000),
+        (JOB, {"slurm/job_7/memory.max": "3", "slurm/job_7/step_0/memory.max": "2"}, 2),
+        (JOB, {"slurm/job_8/memory.max": "2"}, MACHINE),
+        (JOB, {"memory.max": str(2**63 - 4096)}, MACHINE),
+        (OLD, {"memory/slurm/job_7/memory.limit_in_bytes": "4000000\n"}, 4_000_000),
+        (OLD, {"memory/memory.limit_in_bytes": "5000000\n"}, 5_000_000),
     ],
 )
-def test_the_smaller_of_machine_and_group_counts(limits, texts, expected):
-    for path, text in zip(limits, texts, strict=True):
-        if text is not None:
-            path.write_text(text)
+def test_the_smallest_of_machine_and_groups_counts(groups, lines, limits, expected):
+    groups(lines, limits)
     assert available_memory() == expected
+
+
+def test_without_control_groups_the_machine_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "absent")
+    assert available_memory() == MACHINE

@@ -1,0 +1,87 @@
+"""What a selection will hold in memory, told before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from prcli.errors import RequestError
+from prcli.parallel.memory import format_size
+
+#: Interpreter, libraries, and blocks of rows on their way.
+_BASE = 144 << 20
+
+#: Vectors over candidates: variances, bounds, scores, digests, frames.
+_BYTES_PER_CANDIDATE = 200
+
+#: Copies of the target rows that live at the same time.
+_TARGET_COPIES = 5
+
+#: Square matrices over columns that live at the same time.
+_SQUARES = 12
+
+
+@dataclass(frozen=True)
+class SelectionPlan:
+    """Anonymous memory of a selection, in bytes.
+
+    Parameters
+    ----------
+    n_candidates, n_targets, n_columns : int
+    whitens_pool : bool
+        Whether all candidates are held in whitened coordinates, as the greedy search does.
+    needs_cross : bool
+        Whether all covariances between candidates and targets are held.
+    """
+
+    n_candidates: int
+    n_targets: int
+    n_columns: int
+    whitens_pool: bool
+    needs_cross: bool
+
+    @property
+    def whitened_pool(self) -> int:
+        """The pool in whitened coordinates, float64."""
+        return 8 * self.n_candidates * self.n_columns * self.whitens_pool
+
+    @property
+    def covariances(self) -> int:
+        """Covariances between candidates and targets, float64."""
+        return 8 * self.n_candidates * self.n_targets * (self.whitens_pool and self.needs_cross)
+
+    @property
+    def total(self) -> int:
+        """Everything."""
+        return (
+            self.whitened_pool
+            + self.covariances
+            + 8 * _TARGET_COPIES * self.n_targets * self.n_columns
+            + 8 * _SQUARES * self.n_columns**2
+            + _BYTES_PER_CANDIDATE * self.n_candidates
+            + _BASE
+        )
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        return (
+            f"whitened pool {format_size(self.whitened_pool)}, covariances with "
+            f"{self.n_targets} targets {format_size(self.covariances)}, "
+            f"{format_size(self.total)} in all"
+        )
+
+    def require(self, limit: int) -> None:
+        """Refuse a selection that does not fit.
+
+        Raises
+        ------
+        RequestError
+            Naming what takes how much.
+        """
+        if self.total > limit:
+            raise RequestError(
+                "the selection does not fit into memory",
+                expected=f"at most {format_size(limit)}",
+                got=str(self),
+                remedy="use --objective mean-variance or log-det, which need no covariances, "
+                "fewer targets, a part of the pool (pool.h5@::10), or more --memory",
+            )
