@@ -188,7 +188,7 @@ def _summarize(run: SelectRun, directory: str, quiet: bool) -> None:
     if quiet:
         return
     selection = run.selection
-    before, after = selection.objective_before, selection.picks[-1].objective
+    before, after = selection.objective_before, selection.objective_after
     click.echo(
         f"prcli: {directory}: {len(selection.picks)} of {selection.n_candidates} candidates; "
         f"{selection.options.objective} {before:.6g} -> {after:.6g}; "

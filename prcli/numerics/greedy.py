@@ -100,7 +100,7 @@ def run_selection(
     stop_gain : float, optional
         Stop before a pick that gains less than this share of the first gain.
     stop_pr : float, optional
-        Stop once the lowest target rigidity is above.
+        Stop once the lowest target rigidity is above; without a pick if it is from the start.
     on_pick : callable, optional
         Called with (number of picks so far, pick).
 
@@ -112,6 +112,8 @@ def run_selection(
     value = before = objective.value(v_before, weights) if objective.needs_targets else 0.0
     picks: list[Pick] = []
     stopped = "n_to_select"
+    if stop_pr is not None and v_before.size and 1.0 / v_before.max() > stop_pr:
+        stopped, n_to_select = "stop_pr", 0
     for _ in range(n_to_select):
         effect, margin = picker.propose()
         if stop_gain is not None and picks and effect.gain < stop_gain * picks[0].gain:

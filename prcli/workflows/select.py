@@ -88,6 +88,11 @@ class Selection:
     options: SelectOptions
 
     @property
+    def objective_after(self) -> float:
+        """Value of the objective after the last pick."""
+        return self.picks[-1].objective if self.picks else self.objective_before
+
+    @property
     def n_infinite(self) -> int:
         """Targets that are rows of zeros: listed, and left out of every mean."""
         return int(np.count_nonzero(np.isinf(self.target_pr_before)))

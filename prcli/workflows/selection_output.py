@@ -118,7 +118,6 @@ def report(
     """Summarize a selection for ``report.json``; numbers that are not finite become strings."""
     options = selection.options
     finite = np.isfinite(selection.target_pr_before)
-    last = selection.picks[-1] if selection.picks else None
     content: dict[str, object] = {
         "format": "prcli-report",
         "version": 1,
@@ -156,7 +155,7 @@ def report(
         },
         "objective": {
             "before": selection.objective_before,
-            "after": last.objective if last else selection.objective_before,
+            "after": selection.objective_after,
         },
         "picks": [
             {name: _plain(values[i]) for name, values in selection_table(selection, pool).items()}

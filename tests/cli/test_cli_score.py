@@ -168,7 +168,7 @@ def test_rows_of_zeros_are_spelled_inf(prcli):
 def test_training_structures_are_warned_of(prcli):
     outcome = prcli("score", "h.h5", "pool.h5", "train.h5@:4")
     assert outcome.code == 0
-    assert "warning: 4 of 16 structures are in the training set" in outcome.err
+    assert "warning: 4 of 16 structures of the scored set are in the training set" in outcome.err
 
 
 def test_write_adds_keys_and_touches_nothing_else(prcli):

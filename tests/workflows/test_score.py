@@ -135,7 +135,7 @@ def test_training_structures_are_warned_of(caplog):
     data = Dataset([Part(features_of(12, seed=1), range(3))], "scored")
     with caplog.at_level(logging.WARNING):
         score(hessian(), data)
-    assert "3 of 3 structures are in the training set" in caplog.text
+    assert "3 of 3 structures of the scored set are in the training set" in caplog.text
 
 
 def test_singular_hessian_is_refused():
