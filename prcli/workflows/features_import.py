@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from prcli.data.checks import atom_offsets
 from prcli.data.conventions import parse_blocks
-from prcli.data.dataset import split_slice
 from prcli.data.provenance import make_provenance, stamp_file
 from prcli.data.publish import check_not_input, check_output
+from prcli.data.slices import split_slice
 from prcli.data.source import StoreSource
 from prcli.data.store_writer import StoreWriter
 from prcli.errors import FeatureError, RequestError

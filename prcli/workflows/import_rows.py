@@ -17,10 +17,10 @@ from prcli.data.columns import atom_column, species
 from prcli.data.comment_line import comment_values
 from prcli.data.comment_pairs import comment, comment_pairs
 from prcli.data.conventions import RowConvention, check_convention
-from prcli.data.dataset import parse_slice, split_slice
 from prcli.data.digests import structure_runs
 from prcli.data.extxyz import FrameIndex, index_frames, open_frames
 from prcli.data.formats import looks_rounded, open_array
+from prcli.data.slices import parse_slice, split_slice
 from prcli.data.streams import spool
 from prcli.errors import FeatureError, RequestError
 from prcli.records import Block

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prcli.data.conventions import RowConvention
-from prcli.data.dataset import Dataset, Part, parse_slice, split_slice
+from prcli.data.dataset import Dataset, Part
 from prcli.data.digests import content_digest_of
 from prcli.data.feature_table import FeatureTable
 from prcli.data.features import Features
@@ -23,6 +23,7 @@ from prcli.data.file_kind import file_kind
 from prcli.data.hessian_file import read_hessian
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import file_digest, stamp_file
+from prcli.data.slices import parse_slice, split_slice
 from prcli.data.store import FeatureStore, open_store
 from prcli.data.streams import spool
 from prcli.errors import FeatureError, FormatError, MismatchError, RequestError

@@ -27,8 +27,9 @@ from prcli.workflows.model import (
     unscaled_prior_root,
     warn_about_training,
 )
-from prcli.workflows.rows import EnergyRows, local_blocks
+from prcli.workflows.rows import EnergyRows
 from prcli.workflows.select_options import SelectOptions
+from prcli.workflows.targets import Targets, read_targets
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
@@ -58,8 +59,6 @@ class Selection:
         Rigidities, the latter from a fresh factorization; infinite for a row of zeros.
     drift : float
         Largest relative difference of the updated rigidities from the fresh ones.
-    condition_number : float
-        Of the factor R after the last pick is not needed; this is that of the first.
     n_candidates : int
         Candidates that could be picked.
     n_in_training : int
@@ -96,17 +95,6 @@ class Selection:
     def n_infinite(self) -> int:
         """Targets that are rows of zeros: listed, and left out of every mean."""
         return int(np.count_nonzero(np.isinf(self.target_pr_before)))
-
-
-@dataclass(frozen=True, eq=False)
-class _Targets:
-    """Rows of the targets, and what they belong to."""
-
-    rows: FloatArray
-    structure: NDArray[np.int64]
-    atom: NDArray[np.int64] | None
-    weight: FloatArray
-    counts: NDArray[np.bool_]
 
 
 def select(
@@ -152,7 +140,7 @@ def select(
     allowed, n_in_training = _allowed(record, pool, options, allowed)
     if target is not None:
         warn_about_training(record, target)
-    targets = _read_targets(record, target, options, target_weight)
+    targets = read_targets(record, target, options, target_weight)
     result = _run(record, pool, targets, objective, options, allowed, progress)
     if target is None and objective.needs_targets:
         result = _without_objective(result)
@@ -245,62 +233,10 @@ def _allowed(
     return allowed, n_known
 
 
-def _read_targets(
-    record: HessianRecord,
-    target: Dataset | None,
-    options: SelectOptions,
-    weight: FloatArray | None,
-) -> _Targets:
-    form = row_form(record)
-    if target is None:
-        nothing = np.empty(0)
-        whole = np.empty(0, dtype=np.int64)
-        return _Targets(np.empty((0, form.n_columns)), whole, None, nothing, nothing.astype(bool))
-    if options.target_per == "structure":
-        rows = EnergyRows(target, form).read_all()
-        structure, atom = np.arange(len(rows)), None
-    else:
-        parts = list(local_blocks(target, form))
-        rows = np.concatenate([part[2] for part in parts])
-        structure = np.concatenate([part[0] for part in parts])
-        atom = np.concatenate([part[1] for part in parts])
-    per_structure = np.ones(target.n_structures)
-    if weight is not None:
-        per_structure = check_weights(weight, target)
-    weights = per_structure[structure]
-    # A row of zeros is held infinitely firmly and says nothing.
-    counts = np.any(rows != 0.0, axis=1) & (weights > 0.0)
-    n_zero = int(np.count_nonzero(~np.any(rows != 0.0, axis=1)))
-    if n_zero:
-        logger.warning("%d targets are rows of zeros, of infinite rigidity: left out", n_zero)
-    if not counts.any():
-        raise RequestError("no target counts", where=target.label, expected="a row and a weight")
-    return _Targets(rows, structure, atom, weights, counts)
-
-
-def check_weights(weight: FloatArray, target: Dataset) -> FloatArray:
-    """Refuse weights of structures that are negative or not finite.
-
-    Raises
-    ------
-    RequestError
-        Naming the first.
-    """
-    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
-    if wrong.size:
-        raise RequestError(
-            "a target weight is not valid",
-            where=f"{target.label}, structure {int(wrong[0])}",
-            expected="a finite number that is not negative",
-            got=str(weight[wrong[0]]),
-        )
-    return weight
-
-
 def _run(
     record: HessianRecord,
     pool: Dataset,
-    targets: _Targets,
+    targets: Targets,
     objective: Objective,
     options: SelectOptions,
     allowed: NDArray[np.bool_],
@@ -351,7 +287,7 @@ def _baseline_order(
 
 
 def _all_rigidities(
-    record: HessianRecord, pool: Dataset, targets: _Targets, result: GreedyResult
+    record: HessianRecord, pool: Dataset, targets: Targets, result: GreedyResult
 ) -> tuple[FloatArray, FloatArray]:
     """Rigidities of all targets, those that do not count too, by fresh factorizations."""
     if not len(targets.rows):

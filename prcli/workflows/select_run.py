@@ -37,16 +37,11 @@ from prcli.workflows.inputs import (
     stamps_of,
 )
 from prcli.workflows.model import check_fits
-from prcli.workflows.select import (
-    Selection,
-    check_enough,
-    check_request,
-    check_weights,
-    select,
-)
+from prcli.workflows.select import Selection, check_enough, check_request, select
 from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.selection_output import selected_frames, write_result
 from prcli.workflows.structure_columns import StructureColumns
+from prcli.workflows.targets import check_weights
 
 logger = logging.getLogger(__name__)
 

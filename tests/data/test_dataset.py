@@ -8,8 +8,9 @@ from builders import atoms_for, counts_of, features_of, source_of, sums_of, writ
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prcli.data.dataset import Dataset, Part, parse_slice, read_structures, split_slice
+from prcli.data.dataset import Dataset, Part, read_structures
 from prcli.data.features import Features
+from prcli.data.slices import parse_slice, split_slice
 from prcli.data.store import open_store
 from prcli.errors import FeatureError, MismatchError, RequestError
 from prcli.records import Block

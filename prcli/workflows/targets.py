@@ -1,0 +1,115 @@
+"""The targets of a selection: their rows, what they belong to, what they weigh."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prcli.data.dataset import Dataset
+from prcli.data.hessian_record import HessianRecord
+from prcli.errors import RequestError
+from prcli.workflows.model import row_form
+from prcli.workflows.rows import EnergyRows, local_blocks
+from prcli.workflows.select_options import SelectOptions
+
+logger = logging.getLogger(__name__)
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Rows of the targets, and what they belong to.
+
+    Attributes
+    ----------
+    rows : ndarray of shape (T, D')
+    structure : ndarray of shape (T,)
+        Structure of the target set that each belongs to.
+    atom : ndarray of shape (T,) or None
+        Position in the structure, where targets are atoms.
+    weight : ndarray of shape (T,)
+    counts : ndarray of bool of shape (T,)
+        Whether the objective looks at it: rows of zeros and of no weight are left out.
+    """
+
+    rows: FloatArray
+    structure: NDArray[np.int64]
+    atom: NDArray[np.int64] | None
+    weight: FloatArray
+    counts: NDArray[np.bool_]
+
+
+def read_targets(
+    record: HessianRecord,
+    target: Dataset | None,
+    options: SelectOptions,
+    weight: FloatArray | None,
+) -> Targets:
+    """Read the rows of all targets.
+
+    Parameters
+    ----------
+    record : HessianRecord
+    target : Dataset or None
+        None for selections that do not look at targets.
+    options : SelectOptions
+        Says whether targets are structures or atoms.
+    weight : ndarray of shape (S,) or None
+        Weight of each structure.
+
+    Returns
+    -------
+    targets : Targets
+
+    Raises
+    ------
+    RequestError
+        If no target has both a row and a weight.
+    """
+    form = row_form(record)
+    if target is None:
+        nothing = np.empty(0)
+        whole = np.empty(0, dtype=np.int64)
+        return Targets(np.empty((0, form.n_columns)), whole, None, nothing, nothing.astype(bool))
+    if options.target_per == "structure":
+        rows = EnergyRows(target, form).read_all()
+        structure, atom = np.arange(len(rows)), None
+    else:
+        parts = list(local_blocks(target, form))
+        rows = np.concatenate([part[2] for part in parts])
+        structure = np.concatenate([part[0] for part in parts])
+        atom = np.concatenate([part[1] for part in parts])
+    per_structure = np.ones(target.n_structures)
+    if weight is not None:
+        per_structure = check_weights(weight, target)
+    weights = per_structure[structure]
+    # A row of zeros is held infinitely firmly and says nothing.
+    counts = np.any(rows != 0.0, axis=1) & (weights > 0.0)
+    n_zero = int(np.count_nonzero(~np.any(rows != 0.0, axis=1)))
+    if n_zero:
+        logger.warning("%d targets are rows of zeros, of infinite rigidity: left out", n_zero)
+    if not counts.any():
+        raise RequestError("no target counts", where=target.label, expected="a row and a weight")
+    return Targets(rows, structure, atom, weights, counts)
+
+
+def check_weights(weight: FloatArray, target: Dataset) -> FloatArray:
+    """Refuse weights of structures that are negative or not finite.
+
+    Raises
+    ------
+    RequestError
+        Naming the first.
+    """
+    wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
+    if wrong.size:
+        raise RequestError(
+            "a target weight is not valid",
+            where=f"{target.label}, structure {int(wrong[0])}",
+            expected="a finite number that is not negative",
+            got=str(weight[wrong[0]]),
+        )
+    return weight
