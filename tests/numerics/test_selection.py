@@ -18,7 +18,7 @@ from problems import (
     select,
 )
 
-from prcli.numerics import candidates, greedy, screens
+from prcli.numerics import candidates, pickers, screens
 from prcli.numerics.greedy import normalized
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.passes import compiled_pass
@@ -140,7 +140,7 @@ def test_many_duplicates_ask_for_a_fresh_whitening_and_go_by_position(objective)
 def test_batches_of_a_shortlist_do_not_matter(kind, objective, monkeypatch):
     problem = make_problem(kind, 1e-11, 10)
     whole = indices(select(problem, objective, 6))
-    monkeypatch.setattr(greedy, "_BATCH_ELEMENTS", 1)
+    monkeypatch.setattr(pickers, "_BATCH_ELEMENTS", 1)
     assert indices(select(problem, objective, 6)) == whole
 
 
