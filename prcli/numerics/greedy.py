@@ -119,7 +119,7 @@ def run_selection(
         if stop_gain is not None and picks and effect.gain < stop_gain * picks[0].gain:
             stopped = "stop_gain"
             break
-        targets.add(effect.row, effect.z, effect.q)
+        targets.add(effect.row, effect.z, effect.q, effect.covariances)
         picker.accept(effect)
         value = _value_after(objective, targets, weights, value, effect)
         picks.append(_record(effect, value, margin, targets.v, weights))

@@ -165,14 +165,30 @@ class TargetFrame:
             return whiten(rows, self._factor)
         return now
 
-    def add(self, row: FloatArray, z: FloatArray, q: float) -> None:
-        """Add a picked row, shape (D,), whose present coordinates are `z` with |z|² = q."""
+    def add(
+        self, row: FloatArray, z: FloatArray, q: float, covariances: FloatArray | None = None
+    ) -> None:
+        """Add a picked row.
+
+        Parameters
+        ----------
+        row : ndarray of shape (D,)
+        z : ndarray of shape (D,)
+            Its present coordinates.
+        q : float
+            Their squared length.
+        covariances : ndarray of shape (T,), optional
+            Their products with those of the targets, where they are known.
+        """
         self._posterior.add(row[np.newaxis])
         self._chain.append(z, q)
         u, beta = self._chain.last()
         if self.coordinates.size:
             with one_blas_thread():
-                projections = self.coordinates @ u
+                if covariances is None or q == 0.0:
+                    projections = self.coordinates @ u
+                else:
+                    projections = covariances / np.sqrt(q)
                 # In place on the transpose: no temporary of the size of the targets.
                 dger(-beta, u, projections, a=self.coordinates.T, overwrite_a=1)
         self.v = squared_norms(self.coordinates)

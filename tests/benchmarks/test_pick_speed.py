@@ -53,7 +53,7 @@ class Selection:
         """Seconds of one pick."""
         start = time.perf_counter()
         effect, _ = self._picker.propose()
-        self._targets.add(effect.row, effect.z, effect.q)
+        self._targets.add(effect.row, effect.z, effect.q, effect.covariances)
         self._picker.accept(effect)
         return time.perf_counter() - start
 
