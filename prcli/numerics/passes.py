@@ -16,12 +16,9 @@ twins for large work.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
-
-from prcli.numerics.blas_threads import one_blas_thread
 
 FloatArray = NDArray[np.float64]
 Pass = Callable[
@@ -40,9 +37,6 @@ Pass = Callable[
 
 #: Covariances that one block of candidates holds: small enough for the cache.
 BLOCK_ELEMENTS = 1 << 17
-
-#: Elements of a whitened pool for which one thread is as fast as many.
-_SMALL_POOL = 1 << 22
 
 #: Covariances times picks from which compiling pays.
 COMPILE_FROM = 2e8
@@ -127,11 +121,10 @@ def plain_pass(objective: str) -> Pass:
         out: FloatArray,
     ) -> None:
         step = max(1, BLOCK_ELEMENTS // max(1, K.shape[1]))
-        with one_blas_thread() if Z.size <= _SMALL_POOL else nullcontext():
-            for start in range(0, K.shape[0], step):
-                part = slice(start, start + step)
-                update_block(Z[part], direction, K[part], k, q[part])
-                scores(K[part], q[part], v, weights, out[:, part])
+        for start in range(0, K.shape[0], step):
+            part = slice(start, start + step)
+            update_block(Z[part], direction, K[part], k, q[part])
+            scores(K[part], q[part], v, weights, out[:, part])
 
     return run
 
