@@ -25,13 +25,32 @@ _LABELS = {
 }
 
 
+#: Bars on the terminal at this moment: at most one set.
+_live: list[Any] = []
+
+
+def say(message: str) -> None:
+    """Write a message to stderr, above the bars where there are any."""
+    if _live:
+        _live[-1].console.print(f"prcli: {message}", markup=False, highlight=False, soft_wrap=True)
+    else:
+        click.echo(f"prcli: {message}", err=True)
+
+
+def _clear_bars() -> None:
+    """Take the bars away before data appear on what may be the same terminal."""
+    for bars in _live:
+        bars.stop()
+    _live.clear()
+
+
 class _Messages(logging.Handler):
     """Messages of the library on stderr, warnings marked as such."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one message."""
         prefix = "warning: " if record.levelno >= logging.WARNING else ""
-        click.echo(f"prcli: {prefix}{record.getMessage()}", err=True)
+        say(f"{prefix}{record.getMessage()}")
 
 
 @contextmanager
@@ -77,7 +96,15 @@ def _progress(quiet: bool) -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+    # stdout stays what it is: rich would otherwise send data to the terminal.
+    with Progress(
+        *columns,
+        console=Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    ) as bars:
+        _live.append(bars)
         tasks: dict[str, TaskID] = {}
 
         def report(task: str, done: int, total: int | None) -> None:
@@ -85,7 +112,10 @@ def _progress(quiet: bool) -> Iterator[Progress]:
                 tasks[task] = bars.add_task(_LABELS.get(task, task), total=total)
             bars.update(tasks[task], completed=done, total=total)
 
-        yield report
+        try:
+            yield report
+        finally:
+            _live.clear()
 
 
 def emit_table(
@@ -102,6 +132,7 @@ def emit_table(
     columns : sequence of str
     batches : iterable of mapping of str to array
     """
+    _clear_bars()
     table_format = table_format or ("table" if sys.stdout.isatty() else "tsv")
     if table_format == "table":
         _print_table(columns, batches)
@@ -151,6 +182,7 @@ def _cell(value: Any) -> str:
 
 def emit_bytes(pieces: Iterable[bytes]) -> None:
     """Write frames to stdout as they are."""
+    _clear_bars()
     stream = sys.stdout.buffer
     for piece in pieces:
         stream.write(piece)

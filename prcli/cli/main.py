@@ -89,8 +89,10 @@ def main() -> NoReturn:
     """
     # A closed terminal and the warning of a batch system end a run as orderly as a request.
     for name in ("SIGTERM", "SIGHUP", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), _terminate)
+        number = getattr(signal, name, None)
+        # What was told to ignore a signal, as nohup does, goes on ignoring it.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _terminate)
     try:
         code: Any = cli.main(prog_name="prcli", standalone_mode=False)
     except PrcliError as error:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prcli.cli.console import emit_bytes, emit_table, session
+from prcli.cli.console import emit_bytes, emit_table, say, session
 from prcli.cli.options import (
     common_options,
     format_opt,
@@ -189,10 +189,9 @@ def _summarize(run: SelectRun, directory: str, quiet: bool) -> None:
         return
     selection = run.selection
     before, after = selection.objective_before, selection.objective_after
-    click.echo(
-        f"prcli: {directory}: {len(selection.picks)} of {selection.n_candidates} candidates; "
+    say(
+        f"{directory}: {len(selection.picks)} of {selection.n_candidates} candidates; "
         f"{selection.options.objective} {before:.6g} -> {after:.6g}; "
         f"stopped by {selection.stopped}; "
         f"largest drift {selection.drift:.1e}",
-        err=True,
     )

@@ -16,6 +16,9 @@ from prcli.errors import OutputError, PrcliError
 #: What tells a directory that prcli wrote from any other directory.
 RESULT_MARKER = "report.json"
 
+#: Everything that a result directory may hold: whatever else is there is somebody's own.
+RESULT_FILES = {RESULT_MARKER, "selected.xyz", "selection.tsv", "targets.tsv"}
+
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
 
@@ -81,6 +84,24 @@ def check_not_input(output: str | os.PathLike[str], inputs: Iterable[str | Path]
             raise OutputError(
                 "the output is one of the inputs",
                 where=os.fspath(output),
+                remedy="choose another name for the output",
+            )
+
+
+def check_not_below(directory: str | os.PathLike[str], inputs: Iterable[str | Path]) -> None:
+    """Refuse a result directory that holds what is being read.
+
+    Raises
+    ------
+    OutputError
+        If one of the inputs lies in it.
+    """
+    folder = os.path.realpath(directory)
+    for path in inputs:
+        if os.path.exists(path) and os.path.realpath(path).startswith(folder + os.sep):
+            raise OutputError(
+                "the result directory holds one of the inputs",
+                where=f"{os.fspath(directory)}, {os.fspath(path)}",
                 remedy="choose another name for the output",
             )
 
@@ -210,11 +231,14 @@ def _check_existing(target: Path, overwrite: bool, directory: bool) -> None:
 
 def _check_old_result(target: Path) -> None:
     """Refuse to delete a directory that prcli did not write, or that somebody stands in."""
-    if any(target.iterdir()) and not (target / RESULT_MARKER).is_file():
+    names = {path.name for path in target.iterdir()}
+    foreign = sorted(names - RESULT_FILES)
+    if foreign or (names and RESULT_MARKER not in names):
         raise OutputError(
             "output directory is not a result of prcli, so it is not overwritten",
             where=str(target),
-            expected=f"an empty directory, or one with {RESULT_MARKER}",
+            expected=f"an empty directory, or one with {RESULT_MARKER} and nothing foreign",
+            got=", ".join(foreign or sorted(names)),
             remedy="give another name, or remove the directory yourself",
         )
     if Path.cwd().is_relative_to(target):

@@ -111,8 +111,10 @@ def _effect(
         rest = targets.coordinates[resolved] - np.multiply.outer(K[resolved] / q, z)
         v_new[resolved] = np.einsum("ij,ij->i", rest, rest) + K[resolved] ** 2 / (q * (1.0 + q))
         drop[resolved] = v[resolved] - v_new[resolved]
-    gain = objective.gain(v, v_new, drop, weights, q)
     uncertainty = 0.0
+    if objective.needs_targets and not v.size:
+        return Effect(index, row, z, q, K, v_new, float("nan"), uncertainty)
+    gain = objective.gain(v, v_new, drop, weights, q)
     if resolved.size and objective.needs_cross:
         relative = np.minimum(4.0 * _COORDINATE_ERROR * np.sqrt(v / v_new), 0.5)
         higher = objective.gain(v, v_new * (1.0 - relative), drop, weights, q)

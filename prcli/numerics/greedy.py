@@ -109,7 +109,8 @@ def run_selection(
     result : GreedyResult
     """
     v_before = targets.v.copy()
-    value = before = objective.value(v_before, weights) if objective.needs_targets else 0.0
+    has_value = objective.needs_targets and bool(v_before.size)
+    value = before = objective.value(v_before, weights) if has_value else 0.0
     picks: list[Pick] = []
     stopped = "n_to_select"
     if stop_pr is not None and v_before.size and 1.0 / v_before.max() > stop_pr:
@@ -138,7 +139,7 @@ def run_selection(
 def _value_after(
     objective: Objective, targets: TargetFrame, weights: FloatArray, value: float, effect: Effect
 ) -> float:
-    if objective.needs_targets:
+    if objective.needs_targets and targets.v.size:
         return objective.value(targets.v, weights)
     return value + effect.gain
 

@@ -24,7 +24,7 @@ LONGEST_SHORTLIST = 1 / 16
 _FEW = 16
 
 #: Members of a shortlist whose covariances are held at once, in float64 values.
-_BATCH_ELEMENTS = 1 << 23
+_BATCH_ELEMENTS = 1 << 20
 
 
 class Picker(Protocol):
@@ -128,7 +128,25 @@ def _leaders(found: list[Effect]) -> list[Effect]:
         return found
     lower = sorted((effect.gain - effect.uncertainty for effect in found), reverse=True)
     floor = lower[1] - 2.0 * TIE * abs(lower[0])
-    return [effect for effect in found if effect.gain + effect.uncertainty >= floor]
+    return _undominated([e for e in found if e.gain + e.uncertainty >= floor])
+
+
+def _undominated(found: list[Effect]) -> list[Effect]:
+    """Drop those that one of lower position and no lower gain beats, but for the best of them.
+
+    Among many equal candidates two are enough: the first, and one to tell that it is tied.
+    """
+    kept: list[Effect] = []
+    beaten: Effect | None = None
+    largest = -np.inf
+    for effect in sorted(found, key=lambda e: e.index):
+        if effect.gain > largest or effect.uncertainty > 0.0:
+            kept.append(effect)
+        elif beaten is None or effect.gain > beaten.gain:
+            beaten = effect
+        if effect.uncertainty == 0.0:
+            largest = max(largest, effect.gain)
+    return kept if beaten is None else [*kept, beaten]
 
 
 class ListPicker:

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -57,6 +57,8 @@ class HessianOptions:
         RequestError
             If a value is out of its range.
         """
+        _check_word("energy", self.energy, get_args(EnergyKind))
+        _check_word("intercept", self.intercept, get_args(InterceptKind))
         _check_scale(self.scale)
         _check_regularizer(self.regularizer)
 
@@ -234,4 +236,14 @@ def _check_regularizer(regularizer: float | str | None) -> None:
             where="--regularizer",
             expected="auto, or a number that is not negative",
             got=str(regularizer),
+        )
+
+
+def _check_word(name: str, value: str | None, known: tuple[str, ...]) -> None:
+    if value is not None and value not in known:
+        raise RequestError(
+            f"{name} is not known",
+            where=f"--{name}",
+            expected=" or ".join(known),
+            got=repr(value),
         )

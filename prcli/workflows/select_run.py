@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from prcli.data.dataset import Dataset, check_alike
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import make_provenance
-from prcli.data.publish import check_output
+from prcli.data.publish import check_not_below, check_output
 from prcli.errors import RequestError
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.parallel.memory import available_memory, format_size
@@ -32,6 +32,7 @@ from prcli.workflows.inputs import (
     check_stdin,
     load_hessian,
     open_input,
+    paths_of,
     split_hessians,
     stamp_hessian,
     stamps_of,
@@ -135,6 +136,10 @@ class SelectRun:
         request = self._request
         if request.output is not None:
             check_output(request.output, request.overwrite, directory=True)
+            named = paths_of([*request.train, *request.target, *request.pool])
+            if isinstance(request.hessian, str | Path):
+                named.append(str(request.hessian))
+            check_not_below(request.output, [*named, *request.structures])
         with ExitStack() as stack:
             check_stdin([*request.train, *request.target, *request.pool])
             data, hessians = split_hessians(request.train)
@@ -155,6 +160,8 @@ class SelectRun:
             self.pool = stack.enter_context(open_input(request.pool, "pool", request.inputs))
             self._check_sets()
             self._frames = Frames(self.pool, request.structures) if self._copies else None
+            if request.output is not None and self._frames is not None:
+                check_not_below(request.output, self._frames.paths.values())
             self._check_memory()
             self._stack = stack.pop_all()
         return self
@@ -288,7 +295,8 @@ class SelectRun:
             whitens_pool=options.strategy == "pr",
             needs_cross=OBJECTIVES[options.objective].needs_cross,
         )
-        limit = self._request.memory or available_memory()
+        given = self._request.memory
+        limit = available_memory() if given is None else given
         logger.info("plan: %s, of %s", plan, format_size(limit))
         plan.require(limit)
 

@@ -158,7 +158,7 @@ def test_result_is_overwritten_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.mkdir()
     (path / "report.json").write_text("old")
-    (path / "stale.txt").write_text("old")
+    (path / "targets.tsv").write_text("old")
     with publish_directory(path, overwrite=True) as temporary:
         (temporary / "report.json").write_text("new")
         assert (path / "report.json").read_text() == "old"
@@ -225,3 +225,13 @@ def test_current_directory_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(OutputError, match="is the current one"):
         check_output(".", overwrite=True, directory=True)
+
+
+def test_result_with_foreign_files_is_kept(tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "report.json").write_text("{}")
+    (out / "precious.txt").write_text("x")
+    with pytest.raises(OutputError, match=r"not a result of prcli[\s\S]*precious\.txt"):
+        check_output(out, overwrite=True, directory=True)
+    assert (out / "precious.txt").read_text() == "x"
