@@ -13,6 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prcli.errors import FeatureError
 from prcli.numerics.objectives import Objective
 from prcli.numerics.passes import best_pass
 from prcli.numerics.posterior import Chain, Posterior, TargetFrame
@@ -72,7 +73,15 @@ class PoolFrame:
         factor = self._posterior.factor()
         for start, rows in self._pool.blocks():
             self.coordinates[start : start + len(rows)] = whiten(rows, factor, overwrite=True)
-        self.q_fresh = squared_norms(self.coordinates)
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.q_fresh = squared_norms(self.coordinates)
+        if not np.isfinite(self.q_fresh).all():
+            raise FeatureError(
+                "features of a candidate are so large that their squares overflow",
+                where=f"candidate {int(np.argmin(np.isfinite(self.q_fresh)))} of the pool",
+                expected="features of the magnitude of those of the training set",
+                remedy="check the units and the program that wrote them",
+            )
         self.q = self.q_fresh.copy()
         self.chain = Chain(self._pool.n_columns)
         self._wear = 0.0

@@ -7,12 +7,14 @@ from hypothesis import strategies as st
 from oracles import ExactSelection, known, resolution_of
 from problems import OBJECTIVE_NAMES, make_problem, posterior_of, problems, select
 
+from prcli.errors import FeatureError
 from prcli.numerics.greedy import normalized
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.passes import compiled_pass
 from prcli.numerics.pickers import GreedyPicker
-from prcli.numerics.posterior import TargetFrame
+from prcli.numerics.posterior import Posterior, TargetFrame
 from prcli.numerics.row_source import ArrayRows
+from prcli.numerics.screens import PoolFrame
 
 CROSS = [name for name in OBJECTIVE_NAMES if OBJECTIVES[name].needs_cross]
 
@@ -48,3 +50,13 @@ def test_bounds_are_tight_on_tame_data(objective):
     # The best and its runner-up each time, and hardly ever anybody else.
     assert result.n_exact <= 2 * 20 + 4
     assert result.n_whitenings == 0
+
+
+def test_candidates_that_overflow_are_refused():
+    rng = np.random.default_rng(0)
+    posterior = Posterior(np.linalg.qr(rng.normal(size=(9, 3)), mode="r"), np.ones(3), 1e-3)
+    pool = rng.normal(size=(9, 3))
+    pool[4] *= 1e200
+    with pytest.raises(FeatureError, match="overflow") as caught:
+        PoolFrame(ArrayRows(pool), posterior)
+    assert "candidate 4" in str(caught.value)
