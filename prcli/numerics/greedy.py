@@ -109,8 +109,7 @@ def run_selection(
     result : GreedyResult
     """
     v_before = targets.v.copy()
-    has_value = objective.needs_targets and bool(v_before.size)
-    value = before = objective.value(v_before, weights) if has_value else 0.0
+    value = before = _value(objective, v_before, weights) if objective.needs_targets else 0.0
     picks: list[Pick] = []
     stopped = "n_to_select"
     if stop_pr is not None and v_before.size and 1.0 / v_before.max() > stop_pr:
@@ -122,7 +121,11 @@ def run_selection(
             break
         targets.add(effect.row, effect.z, effect.q, effect.covariances)
         picker.accept(effect)
-        value = _value_after(objective, targets, weights, value, effect)
+        value = (
+            _value(objective, targets.v, weights)
+            if objective.needs_targets
+            else value + effect.gain
+        )
         picks.append(_record(effect, value, margin, targets.v, weights))
         if on_pick is not None:
             on_pick(len(picks), picks[-1])
@@ -136,12 +139,9 @@ def run_selection(
     )
 
 
-def _value_after(
-    objective: Objective, targets: TargetFrame, weights: FloatArray, value: float, effect: Effect
-) -> float:
-    if objective.needs_targets and targets.v.size:
-        return objective.value(targets.v, weights)
-    return value + effect.gain
+def _value(objective: Objective, v: FloatArray, weights: FloatArray) -> float:
+    """Value of an objective of the targets; nan where there are none to speak of."""
+    return objective.value(v, weights) if v.size else float("nan")
 
 
 def _record(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prcli.data.checks import atom_offsets, check_finite
 from prcli.data.dataset import Part
-from prcli.data.digests import structure_runs
+from prcli.data.row_array import RowArray
 from prcli.errors import RequestError
 
 logger = logging.getLogger(__name__)
@@ -37,13 +38,8 @@ def require_finite(part: Part) -> None:
     table = part.table
     offsets = atom_offsets(table.n_atoms)
     for rows, atoms in ((table.structures, None), (table.atoms, offsets)):
-        if rows is None:
-            continue
-        height = max(1, _BLOCK_BYTES // (rows.shape[1] * rows.dtype.itemsize))
-        for start in range(0, rows.shape[0], height):
-            block = rows.read(start, min(start + height, rows.shape[0]))
-            if not is_finite(block):
-                check_finite(block, start, table.label, atoms)
+        for start, block in _invalid_blocks(rows):
+            check_finite(block, start, table.label, atoms)
 
 
 def without_invalid(part: Part) -> list[Part]:
@@ -83,21 +79,26 @@ def _invalid_structures(part: Part) -> set[int]:
     """Positions in the table of structures with features that are not finite."""
     table = part.table
     bad: set[int] = set()
-    if table.structures is not None:
-        rows = table.structures
-        height = max(1, _BLOCK_BYTES // (rows.shape[1] * rows.dtype.itemsize))
-        for start in range(0, rows.shape[0], height):
-            block = rows.read(start, min(start + height, rows.shape[0]))
-            if not is_finite(block):
-                wrong = np.flatnonzero(~np.isfinite(block).all(axis=1))
-                bad.update((wrong + start).tolist())
-    if table.atoms is not None:
-        offsets = atom_offsets(table.n_atoms)
-        height = max(1, _BLOCK_BYTES // (table.atoms.shape[1] * table.atoms.dtype.itemsize))
-        for first, last in structure_runs(offsets, height):
-            block = table.atoms.read(int(offsets[first]), int(offsets[last]))
-            if not is_finite(block):
-                wrong = np.flatnonzero(~np.isfinite(block).all(axis=1)) + offsets[first]
-                structures = np.searchsorted(offsets, wrong, side="right") - 1
-                bad.update(structures.tolist())
+    for start, block in _invalid_blocks(table.structures):
+        bad.update((_invalid_rows(block) + start).tolist())
+    offsets = atom_offsets(table.n_atoms)
+    for start, block in _invalid_blocks(table.atoms):
+        atoms = _invalid_rows(block) + start
+        bad.update((np.searchsorted(offsets, atoms, side="right") - 1).tolist())
     return bad
+
+
+def _invalid_blocks(rows: RowArray | None) -> Iterator[tuple[int, NDArray[np.floating]]]:
+    """Read rows block by block; yield (first row, rows) where a value is not finite."""
+    if rows is None:
+        return
+    height = max(1, _BLOCK_BYTES // (rows.shape[1] * rows.dtype.itemsize))
+    for start in range(0, rows.shape[0], height):
+        block = rows.read(start, min(start + height, rows.shape[0]))
+        if not is_finite(block):
+            yield start, block
+
+
+def _invalid_rows(block: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Positions of the rows that hold a value that is not finite."""
+    return np.flatnonzero(~np.isfinite(block).all(axis=1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -142,8 +142,6 @@ def select(
         warn_about_training(record, target)
     targets = read_targets(record, target, options, target_weight)
     result = _run(record, pool, targets, objective, options, allowed, progress)
-    if target is None and objective.needs_targets:
-        result = _without_objective(result)
     if result.drift > LARGEST_DRIFT:
         logger.warning(
             "updated rigidities drifted by %.1e relative to a fresh factorization", result.drift
@@ -264,13 +262,6 @@ def _run(
         stop_pr=options.stop_pr,
         on_pick=lambda n, pick: progress("select", n, options.n_to_select),
     )
-
-
-def _without_objective(result: GreedyResult) -> GreedyResult:
-    """Without targets there is nothing for an objective of the targets to say."""
-    nan = float("nan")
-    picks = tuple(replace(pick, gain=nan, objective=nan) for pick in result.picks)
-    return replace(result, picks=picks, objective_before=nan)
 
 
 def _baseline_order(
