@@ -20,7 +20,6 @@ from prcli.numerics.rigidity import reciprocal, squared_norms, whiten
 from prcli.records import Progress, no_progress
 from prcli.workflows.model import (
     check_fits,
-    full_factor,
     kind_weight,
     posterior,
     row_form,
@@ -281,11 +280,13 @@ def _all_rigidities(
     record: HessianRecord, pool: Dataset, targets: Targets, result: GreedyResult
 ) -> tuple[FloatArray, FloatArray]:
     """Rigidities of all targets, those that do not count too, by fresh factorizations."""
-    if not len(targets.rows):
-        return np.empty(0), np.empty(0)
-    state = posterior(record)
-    source = EnergyRows(pool, row_form(record), kind_weight(record, "energy"))
-    before = squared_norms(whiten(targets.rows, full_factor(record)))
-    state.add(source.take([pick.index for pick in result.picks]))
-    after = squared_norms(whiten(targets.rows, state.factor()))
+    before, after = np.empty(len(targets.rows)), np.empty(len(targets.rows))
+    before[targets.counts], after[targets.counts] = result.v_before, result.v_after
+    others = ~targets.counts
+    if others.any():
+        state = posterior(record)
+        source = EnergyRows(pool, row_form(record), kind_weight(record, "energy"))
+        before[others] = squared_norms(whiten(targets.rows[others], state.factor()))
+        state.add(source.take([pick.index for pick in result.picks]))
+        after[others] = squared_norms(whiten(targets.rows[others], state.factor()))
     return reciprocal(before), reciprocal(after)
