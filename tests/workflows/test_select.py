@@ -247,8 +247,11 @@ def test_identical_candidates_are_taken_in_the_order_of_the_pool():
     assert selection.picks[0].margin == pytest.approx(0.0, abs=1e-12)
 
 
-def test_run_checks_before_it_sums(monkeypatch):
+def test_run_checks_before_it_sums(monkeypatch, tmp_path):
     import prcli.workflows.select_run as module
+
+    # The quick start leaves a folder `out` where the tests are run.
+    monkeypatch.chdir(tmp_path)
 
     def sum_nothing(*arguments):
         raise AssertionError("long work has begun")
