@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prcli.numerics.objectives import Objective
-from prcli.numerics.posterior import TargetFrame
+from prcli.numerics.posterior import RowStep, TargetFrame
 
 FloatArray = NDArray[np.float64]
 
@@ -35,28 +35,25 @@ class Effect:
     ----------
     index : int
         Position in the pool.
-    row : ndarray of shape (D,)
-        The candidate's row.
-    z : ndarray of shape (D,)
-        Its present coordinates in the frame of the targets.
-    q : float
-        Its variance |z|².
-    covariances : ndarray of shape (T,)
-        K, with the targets.
+    rows : ndarray of shape (m, D)
+        The candidate's rows.
     v_new : ndarray of shape (T,)
         Inverse rigidities of the targets after the pick.
+    log_det : float
+        Growth of log det H.
     gain, uncertainty : float
         Gain of the objective and its absolute error.
+    step : RowStep or None
+        How it enters whitened coordinates, where it is a single row.
     """
 
     index: int
-    row: FloatArray
-    z: FloatArray
-    q: float
-    covariances: FloatArray
+    rows: FloatArray
     v_new: FloatArray
+    log_det: float
     gain: float
     uncertainty: float
+    step: RowStep | None = None
 
 
 def effects(
@@ -65,8 +62,9 @@ def effects(
     weights: FloatArray,
     indices: NDArray[np.intp],
     rows: FloatArray,
+    whitened: FloatArray | None = None,
 ) -> list[Effect]:
-    """Compute what each of some candidates does.
+    """Compute what each of some candidates of one row does.
 
     Parameters
     ----------
@@ -77,16 +75,18 @@ def effects(
     indices : ndarray of shape (m,)
         Positions in the pool.
     rows : ndarray of shape (m, D)
+    whitened : ndarray of shape (m, D), optional
+        The same whitened with the factor of the targets, where that is known.
 
     Returns
     -------
     effects : list of Effect
     """
-    coordinates = targets.coordinates_of(rows)
+    coordinates = targets.coordinates_of(rows, whitened)
     variances = np.einsum("ij,ij->i", coordinates, coordinates)
-    covariances = coordinates @ targets.coordinates.T
+    covariances = targets.covariances(coordinates)
     return [
-        _effect(targets, objective, weights, int(index), row, z, float(q), K)
+        _effect(targets, objective, weights, int(index), row, RowStep(z, float(q), K))
         for index, row, z, q, K in zip(
             indices, rows, coordinates, variances, covariances, strict=True
         )
@@ -99,11 +99,9 @@ def _effect(
     weights: FloatArray,
     index: int,
     row: FloatArray,
-    z: FloatArray,
-    q: float,
-    K: FloatArray,
+    step: RowStep,
 ) -> Effect:
-    v = targets.v
+    v, z, q, K = targets.v, step.z, step.q, step.covariances
     drop = np.minimum(K * K, q * v) / (1.0 + q)
     v_new = v - drop
     resolved = np.flatnonzero(v_new < STABLE_BELOW * v)
@@ -111,15 +109,28 @@ def _effect(
         rest = targets.coordinates[resolved] - np.multiply.outer(K[resolved] / q, z)
         v_new[resolved] = np.einsum("ij,ij->i", rest, rest) + K[resolved] ** 2 / (q * (1.0 + q))
         drop[resolved] = v[resolved] - v_new[resolved]
-    uncertainty = 0.0
+    log_det = float(np.log1p(q))
+    gain, uncertainty = gain_of(objective, v, v_new, drop, weights, log_det)
+    return Effect(index, row[np.newaxis], v_new, log_det, gain, uncertainty, step)
+
+
+def gain_of(
+    objective: Objective,
+    v: FloatArray,
+    v_new: FloatArray,
+    drop: FloatArray,
+    weights: FloatArray,
+    log_det: float,
+) -> tuple[float, float]:
+    """Gain of an objective, and the absolute error that small v_new bring into it."""
     if objective.needs_targets and not v.size:
-        return Effect(index, row, z, q, K, v_new, float("nan"), uncertainty)
-    gain = objective.gain(v, v_new, drop, weights, q)
-    if resolved.size and objective.needs_cross:
-        relative = np.minimum(4.0 * _COORDINATE_ERROR * np.sqrt(v / v_new), 0.5)
-        higher = objective.gain(v, v_new * (1.0 - relative), drop, weights, q)
-        uncertainty = abs(higher - gain)
-    return Effect(index, row, z, q, K, v_new, gain, uncertainty)
+        return float("nan"), 0.0
+    gain = objective.gain(v, v_new, drop, weights, log_det)
+    if not objective.needs_cross or not np.any(v_new < STABLE_BELOW * v):
+        return gain, 0.0
+    relative = np.minimum(4.0 * _COORDINATE_ERROR * np.sqrt(v / v_new), 0.5)
+    higher = objective.gain(v, v_new * (1.0 - relative), drop, weights, log_det)
+    return gain, abs(higher - gain)
 
 
 def choose(
@@ -162,12 +173,12 @@ def _separate(
     result = []
     for effect in shortlist:
         if effect.index in doubtful:
-            key = effect.row.tobytes()
+            key = effect.rows.tobytes()
             if key not in known:
-                known[key] = targets.exact_variances(effect.row)
+                known[key] = targets.exact_variances(effect.rows)
             v_new = known[key]
             drop = np.maximum(targets.v - v_new, 0.0)
-            gain = objective.gain(targets.v, v_new, drop, weights, effect.q)
+            gain = objective.gain(targets.v, v_new, drop, weights, effect.log_det)
             effect = replace(effect, v_new=v_new, gain=gain, uncertainty=0.0)
         result.append(effect)
     return result

@@ -119,7 +119,7 @@ def run_selection(
         if stop_gain is not None and picks and effect.gain < stop_gain * picks[0].gain:
             stopped = "stop_gain"
             break
-        targets.add(effect.row, effect.z, effect.q, effect.covariances)
+        targets.add(effect.rows, effect.step)
         picker.accept(effect)
         value = (
             _value(objective, targets.v, weights)

@@ -44,6 +44,44 @@ def _update_variances(Z, direction, q, r):  # type: ignore[no-untyped-def]
         q[c] = max(q[c] - r[c] * r[c], 0.0)
 
 
+@njit(parallel=True, fastmath=True, cache=True)
+def move_rows(rows, direction, steps, norms):  # type: ignore[no-untyped-def]
+    """Subtract steps · direction from the rows; see `passes.move_rows`."""
+    for t in prange(rows.shape[0]):
+        step = steps[t]
+        norm = 0.0
+        for i in range(rows.shape[1]):
+            value = rows[t, i] - step * direction[i]
+            rows[t, i] = value
+            norm += value * value
+        norms[t] = norm
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def project_rows(rows, others):  # type: ignore[no-untyped-def]
+    """Products (m, T) of a few `others` (m, D) with all rows (T, D)."""
+    products = np.empty((others.shape[0], rows.shape[0]))
+    for t in prange(rows.shape[0]):
+        for i in range(others.shape[0]):
+            products[i, t] = _project(rows[t], others[i])
+    return products
+
+
+@njit(parallel=True, error_model="numpy", cache=True)
+def bound_gains(scores, q, q_fresh, noise, loss, bounds):  # type: ignore[no-untyped-def]
+    """Bounds (2, C) on the gains of a pass; True where some need a ceiling; see `passes`."""
+    unclear = np.zeros(scores.shape[1], dtype=np.bool_)
+    for c in prange(scores.shape[1]):
+        error = 2.0 * noise * np.sqrt(loss * q[c] * q_fresh[c])
+        error += (noise + noise * noise * loss) * q_fresh[c]
+        error = error / (1.0 + q[c]) + noise
+        slack = 2.0 * error * scores[1, c]
+        bounds[0, c] = scores[0, c] - slack
+        bounds[1, c] = scores[0, c] + slack
+        unclear[c] = scores[2, c] < 4.0 * error
+    return unclear
+
+
 @njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
 def mean_pr_pass(Z, direction, K, k, q, v, weights, out):  # type: ignore[no-untyped-def]
     """Update K and q by a pick and score every candidate; see `passes.mean_pr_scores`."""

@@ -39,9 +39,14 @@ class Objective(Protocol):
         ...
 
     def gain(
-        self, v: FloatArray, v_new: FloatArray, drop: FloatArray, weights: FloatArray, q: float
+        self,
+        v: FloatArray,
+        v_new: FloatArray,
+        drop: FloatArray,
+        weights: FloatArray,
+        log_det: float,
     ) -> float:
-        """Value after minus value before; q is the candidate's own variance zᵀz."""
+        """Value after minus value before; `log_det` is the growth of log det H."""
         ...
 
 
@@ -58,7 +63,12 @@ class MeanPR:
         return float(weights @ (1.0 / v))
 
     def gain(
-        self, v: FloatArray, v_new: FloatArray, drop: FloatArray, weights: FloatArray, q: float
+        self,
+        v: FloatArray,
+        v_new: FloatArray,
+        drop: FloatArray,
+        weights: FloatArray,
+        log_det: float,
     ) -> float:
         """Mean of (v − v')/(v v')."""
         return float(weights @ (drop / (v * v_new)))
@@ -77,7 +87,12 @@ class MeanLogPR:
         return float(-(weights @ np.log(v)))
 
     def gain(
-        self, v: FloatArray, v_new: FloatArray, drop: FloatArray, weights: FloatArray, q: float
+        self,
+        v: FloatArray,
+        v_new: FloatArray,
+        drop: FloatArray,
+        weights: FloatArray,
+        log_det: float,
     ) -> float:
         """Mean of −log(v'/v)."""
         # The logarithm of the ratio is exact where the ratio is small, log1p where the
@@ -100,7 +115,12 @@ class MinPR:
         return float(1.0 / v.max())
 
     def gain(
-        self, v: FloatArray, v_new: FloatArray, drop: FloatArray, weights: FloatArray, q: float
+        self,
+        v: FloatArray,
+        v_new: FloatArray,
+        drop: FloatArray,
+        weights: FloatArray,
+        log_det: float,
     ) -> float:
         """Smallest 1/v' minus smallest 1/v."""
         largest = float(v.max())
@@ -120,7 +140,12 @@ class MeanVariance:
         return float(-(weights @ v))
 
     def gain(
-        self, v: FloatArray, v_new: FloatArray, drop: FloatArray, weights: FloatArray, q: float
+        self,
+        v: FloatArray,
+        v_new: FloatArray,
+        drop: FloatArray,
+        weights: FloatArray,
+        log_det: float,
     ) -> float:
         """Mean of v − v'."""
         return float(weights @ drop)
@@ -139,10 +164,15 @@ class LogDet:
         return 0.0
 
     def gain(
-        self, v: FloatArray, v_new: FloatArray, drop: FloatArray, weights: FloatArray, q: float
+        self,
+        v: FloatArray,
+        v_new: FloatArray,
+        drop: FloatArray,
+        weights: FloatArray,
+        log_det: float,
     ) -> float:
-        """log(1 + q)."""
-        return float(np.log1p(q))
+        """Give the growth itself, log det(I + Q)."""
+        return log_det
 
 
 OBJECTIVES: dict[str, Objective] = {

@@ -16,6 +16,7 @@ twins for large work.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +36,103 @@ Pass = Callable[
     None,
 ]
 
+Bound = Callable[[FloatArray, FloatArray, FloatArray, float, float, FloatArray], NDArray[np.bool_]]
+Move = Callable[[FloatArray, FloatArray, FloatArray, FloatArray], None]
+Project = Callable[[FloatArray, FloatArray], FloatArray]
+
+
+@dataclass(frozen=True)
+class Loops:
+    """The loops of a selection that are written twice: with numpy here, compiled in `kernels`.
+
+    Attributes
+    ----------
+    score : callable
+        The pass described above.
+    bound : callable
+        As `bound_gains`.
+    move : callable
+        As `move_rows`.
+    project : callable
+        As `project_rows`.
+    """
+
+    score: Pass
+    bound: Bound
+    move: Move
+    project: Project
+
+
 #: Covariances that one block of candidates holds: small enough for the cache.
 BLOCK_ELEMENTS = 1 << 17
 
+#: Candidates whose bounds are computed at once.
+BLOCK_CANDIDATES = 1 << 14
+
 #: Covariances times picks from which compiling pays.
 COMPILE_FROM = 2e8
+
+
+def move_rows(
+    rows: FloatArray, direction: FloatArray, steps: FloatArray, norms: FloatArray
+) -> None:
+    """Subtract steps · direction from rows (T, D) in place; fill norms (T,) with |row|²."""
+    height = max(1, BLOCK_ELEMENTS // max(1, rows.shape[1]))
+    for start in range(0, rows.shape[0], height):
+        part = slice(start, start + height)
+        rows[part] -= np.multiply.outer(steps[part], direction)
+        norms[part] = np.einsum("ij,ij->i", rows[part], rows[part])
+
+
+def project_rows(rows: FloatArray, others: FloatArray) -> FloatArray:
+    """Products (m, T) of `others` (m, D) with all rows (T, D)."""
+    products: FloatArray = others @ rows.T
+    return products
+
+
+def bound_gains(
+    scores: FloatArray,
+    q: FloatArray,
+    q_fresh: FloatArray,
+    noise: float,
+    loss: float,
+    bounds: FloatArray,
+) -> NDArray[np.bool_]:
+    """Bound gains by the error that rounding can have made in the drops (v − v')/v.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (3, C)
+        What a pass left.
+    q, q_fresh : ndarray of shape (C,)
+        Variances of the candidates, now and when they were whitened.
+    noise : float
+        Relative error of an inner product of two rows as first whitened.
+    loss : float
+        Largest factor by which a target's variance has shrunk since then.
+    bounds : ndarray of shape (2, C)
+        Filled with lower and upper bounds.
+
+    Returns
+    -------
+    unclear : ndarray of bool of shape (C,)
+        Where the errors are too large for the derivative of the gain to tell their effect.
+    """
+    unclear = np.empty(len(q), dtype=bool)
+    # In parts that stay in the cache: there are many steps, and little to do in each.
+    for start in range(0, len(q), BLOCK_CANDIDATES):
+        part = slice(start, start + BLOCK_CANDIDATES)
+        gain, derivative, smallest = scores[:, part]
+        # A covariance is wrong by noise √(loss q_fresh) times √v, a variance by noise q_fresh.
+        error = 2.0 * noise * np.sqrt(loss * q[part] * q_fresh[part])
+        error += (noise + noise * noise * loss) * q_fresh[part]
+        error /= 1.0 + q[part]
+        error += noise
+        unclear[part] = smallest < 4.0 * error
+        slack = 2.0 * error * derivative
+        np.subtract(gain, slack, out=bounds[0, part])
+        np.add(gain, slack, out=bounds[1, part])
+    return unclear
 
 
 def update_block(
@@ -137,8 +230,22 @@ def compiled_pass(objective: str) -> Pass:
     return compiled
 
 
-def best_pass(objective: str, n_covariances: int, n_to_select: int) -> Pass:
-    """Choose the compiled pass where the work repays loading the compiler."""
+def plain_loops(objective: str) -> Loops:
+    """Return the loops of an objective that needs every covariance, written with numpy."""
+    return Loops(plain_pass(objective), bound_gains, move_rows, project_rows)
+
+
+def compiled_loops(objective: str) -> Loops:
+    """Return the compiled loops; their first calls on a machine compile and cache them."""
+    from prcli.numerics import kernels
+
+    return Loops(
+        compiled_pass(objective), kernels.bound_gains, kernels.move_rows, kernels.project_rows
+    )
+
+
+def best_loops(objective: str, n_covariances: int, n_to_select: int) -> Loops:
+    """Choose the compiled loops where the work repays loading the compiler."""
     if float(n_covariances) * n_to_select >= COMPILE_FROM:
-        return compiled_pass(objective)
-    return plain_pass(objective)
+        return compiled_loops(objective)
+    return plain_loops(objective)

@@ -111,14 +111,23 @@ class GreedyPicker:
             part = members[start : start + batch]
             rows = self._pool.take(part)
             with one_blas_thread() if len(part) <= _FEW else nullcontext():
-                found = effects(self._targets, self._objective, self._weights, part, rows)
+                found = effects(
+                    self._targets, self._objective, self._weights, part, rows, self._whitened(part)
+                )
             finalists = _leaders(finalists + found)
         return choose(finalists, self._targets, self._objective, self._weights)
+
+    def _whitened(self, members: NDArray[np.intp]) -> FloatArray | None:
+        """Coordinates of candidates, if the pool was whitened together with the targets."""
+        frame = self._screen.frame
+        return frame.coordinates[members] if frame.factor is self._targets.factor else None
 
     def accept(self, effect: Effect) -> None:
         """Close the candidate and tell the screen."""
         self._closed[effect.index] = True
-        self._screen.add(effect.index, effect.q, effect.covariances)
+        if effect.step is None:
+            raise ValueError("a pool of single rows cannot take a block")
+        self._screen.add(effect.index, effect.step)
         self.n_whitenings = self._screen.frame.n_whitenings - 1
 
 

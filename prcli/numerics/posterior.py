@@ -8,11 +8,12 @@ digits where variances have shrunk a lot; then coordinates are computed afresh f
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dger
 
-from prcli.numerics.blas_threads import one_blas_thread
+from prcli.numerics.passes import Loops, Move, Project, move_rows, project_rows
 from prcli.numerics.rigidity import squared_norms, whiten
 from prcli.numerics.square_root import SquareRoot, with_prior
 
@@ -21,16 +22,42 @@ FloatArray = NDArray[np.float64]
 #: A variance below this share of its value at the last whitening asks for a fresh one.
 STALE_SHARE = 1e-3
 
+#: Rows for which a loop of dot products is as fast as a matrix product.
+_FEW_ROWS = 4
+
 #: Picks after which target coordinates are made afresh, so that the chain stays short.
 LONGEST_CHAIN = 128
 
 
+@dataclass(frozen=True)
+class RowStep:
+    """How a single picked row enters whitened coordinates without a new factorization.
+
+    Attributes
+    ----------
+    z : ndarray of shape (D,)
+        The row's present coordinates in the frame of the targets.
+    q : float
+        Its variance |z|².
+    covariances : ndarray of shape (T,)
+        K, its products with the coordinates of the targets.
+    """
+
+    z: FloatArray
+    q: float
+    covariances: FloatArray
+
+
 class Chain:
-    """Product of the factors A of the picks since a whitening."""
+    """Product of the factors A of the picks since a whitening.
+
+    It is kept as I − Uᵀ T U with the directions as rows of U and T upper triangular, as
+    products of Householder reflections are.
+    """
 
     def __init__(self, n_columns: int) -> None:
         self._directions: FloatArray = np.empty((8, n_columns))
-        self._betas: FloatArray = np.empty(8)
+        self._triangle: FloatArray = np.zeros((8, 8))
         self._length = 0
 
     def __len__(self) -> int:
@@ -39,34 +66,40 @@ class Chain:
 
     def append(self, z: FloatArray, q: float) -> None:
         """Add the factor of a pick with present coordinates `z`, shape (D,), |z|² = q."""
-        if self._length == len(self._betas):
+        n = self._length
+        if n == len(self._directions):
             self._directions = np.concatenate([self._directions, self._directions])
-            self._betas = np.concatenate([self._betas, self._betas])
+            self._triangle = np.pad(self._triangle, (0, n))
         root = np.sqrt(1.0 + q)
         norm = np.linalg.norm(z)
-        self._directions[self._length] = z / norm if norm > 0.0 else 0.0
-        self._betas[self._length] = q / (root * (root + 1.0))
+        beta = q / (root * (root + 1.0))
+        u = z / norm if norm > 0.0 else np.zeros_like(z)
+        self._triangle[:n, n] = -beta * (self._triangle[:n, :n] @ (self._directions[:n] @ u))
+        self._triangle[n, n] = beta
+        self._directions[n] = u
         self._length += 1
 
     def last(self) -> tuple[FloatArray, float]:
         """Direction u and β of the latest factor."""
-        return self._directions[self._length - 1], float(self._betas[self._length - 1])
+        n = self._length - 1
+        return self._directions[n], float(self._triangle[n, n])
 
     def apply(self, rows: FloatArray) -> FloatArray:
         """Bring rows, shape (M, D) or (D,), from the whitening to the present."""
-        result = np.array(rows)
-        for i in range(self._length):
-            u = self._directions[i]
-            result -= np.multiply.outer(self._betas[i] * (result @ u), u)
+        U, T = self._present()
+        result: FloatArray = rows - ((rows @ U.T) @ T) @ U
         return result
 
     def apply_transposed(self, row: FloatArray) -> FloatArray:
         """Bring a present direction, shape (D,), back to the coordinates of the whitening."""
-        result = np.array(row)
-        for i in reversed(range(self._length)):
-            u = self._directions[i]
-            result -= (self._betas[i] * (result @ u)) * u
+        U, T = self._present()
+        result: FloatArray = row - (T @ (U @ row)) @ U
         return result
+
+    def _present(self) -> tuple[FloatArray, FloatArray]:
+        """U and T of the picks so far."""
+        n = self._length
+        return self._directions[:n], self._triangle[:n, :n]
 
 
 class Posterior:
@@ -135,70 +168,85 @@ class TargetFrame:
     ----------
     v : ndarray of shape (T,)
         Present inverse rigidities.
+    factor : ndarray of shape (D, D)
+        What the coordinates were whitened with, before `chain`.
+    chain : Chain
+        Picks since then.
     """
 
     def __init__(self, posterior: Posterior, rows: FloatArray) -> None:
         self._posterior = posterior
         self._rows = rows
+        self._move: Move = move_rows
+        self._project: Project = project_rows
         self.refresh()
+
+    def use(self, loops: Loops) -> None:
+        """Let other implementations of the loops do the work."""
+        self._move, self._project = loops.move, loops.project
 
     def refresh(self) -> None:
         """Whiten the targets with a fresh factorization."""
-        self._factor = self._posterior.factor()
-        self.coordinates = whiten(self._rows, self._factor)
+        self.factor = self._posterior.factor()
+        self.coordinates = whiten(self._rows, self.factor)
         self.v = squared_norms(self.coordinates)
         self._v_fresh = self.v
-        self._chain = Chain(self._rows.shape[1])
+        self.chain = Chain(self._rows.shape[1])
 
-    def coordinates_of(self, rows: FloatArray) -> FloatArray:
+    def coordinates_of(self, rows: FloatArray, whitened: FloatArray | None = None) -> FloatArray:
         """Present coordinates of other rows, shape (m, D), in the frame of the targets.
 
         The targets are whitened afresh first where the picks since the last whitening have
         taken most of the variance of one of the rows.
-        """
-        before = whiten(rows, self._factor)
-        if not len(self._chain):
-            return before
-        now = self._chain.apply(before)
-        if np.any(squared_norms(now) < STALE_SHARE * squared_norms(before)):
-            self.refresh()
-            return whiten(rows, self._factor)
-        return now
-
-    def add(
-        self, row: FloatArray, z: FloatArray, q: float, covariances: FloatArray | None = None
-    ) -> None:
-        """Add a picked row.
 
         Parameters
         ----------
-        row : ndarray of shape (D,)
-        z : ndarray of shape (D,)
-            Its present coordinates.
-        q : float
-            Their squared length.
-        covariances : ndarray of shape (T,), optional
-            Their products with those of the targets, where they are known.
+        rows : ndarray of shape (m, D)
+        whitened : ndarray of shape (m, D), optional
+            The same whitened with `factor`, where that is known.
         """
-        self._posterior.add(row[np.newaxis])
-        self._chain.append(z, q)
-        u, beta = self._chain.last()
-        if self.coordinates.size:
-            with one_blas_thread():
-                if covariances is None or q == 0.0:
-                    projections = self.coordinates @ u
-                else:
-                    projections = covariances / np.sqrt(q)
-                # In place on the transpose: no temporary of the size of the targets.
-                dger(-beta, u, projections, a=self.coordinates.T, overwrite_a=1)
-        self.v = squared_norms(self.coordinates)
+        before = whiten(rows, self.factor) if whitened is None else whitened
+        if not len(self.chain):
+            return before
+        now = self.chain.apply(before)
+        if np.any(squared_norms(now) < STALE_SHARE * squared_norms(before)):
+            self.refresh()
+            return whiten(rows, self.factor)
+        return now
+
+    def covariances(self, coordinates: FloatArray) -> FloatArray:
+        """Products, shape (m, T), of coordinates in this frame with those of the targets."""
+        project = self._project if len(coordinates) <= _FEW_ROWS else project_rows
+        return project(self.coordinates, coordinates)
+
+    def add(self, rows: FloatArray, step: RowStep | None = None) -> None:
+        """Add picked rows.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (m, D)
+        step : RowStep, optional
+            For a single row: spares a whitening from a fresh factorization.
+        """
+        self._posterior.add(rows)
+        if step is None:
+            self.refresh()
+            return
+        self.chain.append(step.z, step.q)
+        u, beta = self.chain.last()
+        root = np.sqrt(step.q)
+        self.v = np.empty_like(self._v_fresh)
+        if root > 0.0:
+            self._move(self.coordinates, u, step.covariances * (beta / root), self.v)
+        else:
+            self.v[:] = squared_norms(self.coordinates)
         stale = np.any(self.v < STALE_SHARE * self._v_fresh)
-        if stale or len(self._chain) >= LONGEST_CHAIN:
+        if stale or len(self.chain) >= LONGEST_CHAIN:
             self.refresh()
 
-    def exact_variances(self, row: FloatArray) -> FloatArray:
-        """Inverse rigidities, shape (T,), after adding `row`, by a factorization of its own."""
-        return squared_norms(whiten(self._rows, self._posterior.factor_with(row[np.newaxis])))
+    def exact_variances(self, rows: FloatArray) -> FloatArray:
+        """Inverse rigidities, shape (T,), after adding `rows`, by a factorization of its own."""
+        return squared_norms(whiten(self._rows, self._posterior.factor_with(rows)))
 
     def fresh_variances(self) -> FloatArray:
         """Inverse rigidities, shape (T,), by a fresh factorization: the check on drift."""

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from prcli.errors import FeatureError
 from prcli.numerics.objectives import Objective
-from prcli.numerics.passes import best_pass
-from prcli.numerics.posterior import Chain, Posterior, TargetFrame
+from prcli.numerics.passes import best_loops
+from prcli.numerics.posterior import Chain, Posterior, RowStep, TargetFrame
 from prcli.numerics.rigidity import squared_norms, whiten
 from prcli.numerics.row_source import RowSource
 from prcli.numerics.square_root import balanced_condition
@@ -33,9 +33,6 @@ WORN_SHARE = 1e-8
 #: stays below; measured against 400-bit arithmetic, a third of it would do.
 AMPLIFICATION = 0.1
 
-#: Candidates whose bounds are computed at once.
-_PART = 1 << 14
-
 
 class Screen(Protocol):
     """Bounds on gains, for all candidates at once."""
@@ -49,8 +46,8 @@ class Screen(Protocol):
         """
         ...
 
-    def add(self, index: int, q: float, covariances: FloatArray) -> None:
-        """Record a pick: its variance q and its covariances K (T,) with the targets."""
+    def add(self, index: int, step: RowStep) -> None:
+        """Record a pick."""
         ...
 
     def refresh(self) -> None:
@@ -70,7 +67,7 @@ class PoolFrame:
 
     def whiten(self) -> None:
         """Compute the coordinates of all candidates from the present factor."""
-        factor = self._posterior.factor()
+        self.factor = factor = self._posterior.factor()
         for start, rows in self._pool.blocks():
             self.coordinates[start : start + len(rows)] = whiten(rows, factor, overwrite=True)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -88,9 +85,13 @@ class PoolFrame:
         self._condition = balanced_condition(factor)
         self.n_whitenings += 1
 
-    def direction(self, index: int, q: float) -> FloatArray:
-        """Vector w, shape (D,), with r_c = z_c · w for the pick `index`; chains the pick."""
-        z = self.chain.apply(self.coordinates[index])
+    def direction(self, index: int, q: float, z: FloatArray | None = None) -> FloatArray:
+        """Vector w, shape (D,), with r_c = z_c · w for the pick `index`; chains the pick.
+
+        `z` are the pick's present coordinates, if they are known in the frame of the pool.
+        """
+        if z is None:
+            z = self.chain.apply(self.coordinates[index])
         direction: FloatArray = self.chain.apply_transposed(z) / np.sqrt(1.0 + q)
         self.chain.append(z, q)
         self._wear += float(self.q_fresh[index]) / (1.0 + q)
@@ -128,7 +129,8 @@ class CrossScreen:
         self._objective = objective
         self.frame = PoolFrame(pool, posterior)
         n_targets = len(targets.v)
-        self._pass = best_pass(objective.name, pool.n_rows * n_targets, n_to_select)
+        self._loops = best_loops(objective.name, pool.n_rows * n_targets, n_to_select)
+        targets.use(self._loops)
         self._K: FloatArray = np.empty((pool.n_rows, n_targets))
         self._scores: FloatArray = np.empty((3, pool.n_rows))
         self._bounds: FloatArray = np.empty((2, pool.n_rows))
@@ -147,52 +149,35 @@ class CrossScreen:
         self.frame.whiten()
         self._correlate()
 
-    def add(self, index: int, q: float, covariances: FloatArray) -> None:
+    def add(self, index: int, step: RowStep) -> None:
         """Record a pick; the next call of `bounds` applies it while it scores."""
-        if self.frame.is_worn(index, q):
+        if self.frame.is_worn(index, step.q):
             self.refresh()
             return
-        self._direction = self.frame.direction(index, q)
-        self._k = covariances / np.sqrt(1.0 + q)
+        shared = self.frame.factor is self._targets.factor
+        self._direction = self.frame.direction(index, step.q, step.z if shared else None)
+        self._k = step.covariances / np.sqrt(1.0 + step.q)
 
     def bounds(self, v: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Bound the gains by the error that rounding can have made in (v − v')/v."""
+        """Apply the latest pick, score, and bound the gains by the errors of rounding."""
         frame = self.frame
-        self._pass(
+        self._loops.score(
             frame.coordinates, self._direction, self._K, self._k, frame.q, v, weights, self._scores
         )
         self._direction[:] = 0.0
         self._k[:] = 0.0
+        loss = float(np.max(self._v_fresh / v))
+        unclear = self._loops.bound(
+            self._scores, frame.q, frame.q_fresh, frame.noise, loss, self._bounds
+        )
         lower, upper = self._bounds
-        # In parts that stay in the cache: there are many steps, and little to do in each.
-        for start in range(0, len(frame.q), _PART):
-            part = slice(start, start + _PART)
-            gain, derivative, smallest = self._scores[:, part]
-            error = self._drop_error(v, part)
-            unclear = smallest < 4.0 * error
-            slack = np.multiply(error, derivative, out=error)
-            slack *= 2.0
-            np.subtract(gain, slack, out=lower[part])
-            np.add(gain, slack, out=upper[part])
-            if unclear.any():
-                np.copyto(upper[part], self._ceiling(v, weights, part), where=unclear)
+        if unclear.any():
+            upper[unclear] = self._ceiling(v, weights, np.flatnonzero(unclear))
         return lower, upper
 
-    def _drop_error(self, v: FloatArray, part: slice) -> FloatArray:
-        """Largest absolute error of (v − v')/v of some candidates."""
-        q, q_fresh, noise = self.frame.q[part], self.frame.q_fresh[part], self.frame.noise
-        loss = float(np.max(self._v_fresh / v))
-        # A covariance is wrong by noise √(loss q_fresh) times √v, a variance by noise q_fresh.
-        worst: FloatArray = np.sqrt(q * q_fresh)
-        worst *= 2.0 * noise * np.sqrt(loss)
-        worst += (noise + noise * noise * loss) * q_fresh
-        worst /= 1.0 + q
-        worst += noise
-        return worst
-
-    def _ceiling(self, v: FloatArray, weights: FloatArray, part: slice) -> FloatArray:
+    def _ceiling(self, v: FloatArray, weights: FloatArray, members: NDArray[np.intp]) -> FloatArray:
         """Gain that some candidates cannot exceed, since v' ≥ v/(1+q)."""
-        q = self.frame.q[part] + self.frame.noise * self.frame.q_fresh[part]
+        q = self.frame.q[members] + self.frame.noise * self.frame.q_fresh[members]
         if self._objective.name == "mean-pr":
             return q * float(weights @ (1.0 / v))
         if self._objective.name == "min-pr":
@@ -227,9 +212,9 @@ class VarianceScreen:
         self.frame.whiten()
         self._correlate()
 
-    def add(self, index: int, q: float, covariances: FloatArray) -> None:
+    def add(self, index: int, step: RowStep) -> None:
         """Apply a pick: s ← s − 2 r h + r² Σ w k², with h_c = Σ w k K_c."""
-        frame = self.frame
+        frame, q = self.frame, step.q
         if frame.is_worn(index, q):
             self.refresh()
             return
@@ -239,7 +224,7 @@ class VarianceScreen:
         mixed = chain.apply_transposed(chain.apply(spread))
         direction = frame.direction(index, q)
         r, h = (frame.coordinates @ np.column_stack([direction, mixed])).T
-        total = float(self._weights @ covariances**2) / (1.0 + q)
+        total = float(self._weights @ step.covariances**2) / (1.0 + q)
         self._s += r * (r * total - 2.0 * h)
         frame.q = np.maximum(frame.q - r * r, 0.0)
 
@@ -261,9 +246,9 @@ class DetScreen:
         """Whiten the pool afresh."""
         self.frame.whiten()
 
-    def add(self, index: int, q: float, covariances: FloatArray) -> None:
+    def add(self, index: int, step: RowStep) -> None:
         """Apply a pick: q ← q − r²."""
-        frame = self.frame
+        frame, q = self.frame, step.q
         if frame.is_worn(index, q):
             self.refresh()
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -40,14 +41,14 @@ class Selection:
         )
         self.pass_seconds = 0.0
         screen = self._picker._screen
-        run = screen._pass
+        run = screen._loops.score
 
         def timed_pass(*arrays: object) -> None:
             start = time.perf_counter()
             run(*arrays)
             self._seconds_in_pass += time.perf_counter() - start
 
-        screen._pass = timed_pass
+        screen._loops = replace(screen._loops, score=timed_pass)
         self._seconds_in_pass = 0.0
         self.pass_seconds = 0.0
         # The first pick compiles, and has no earlier pick to apply.
@@ -59,7 +60,7 @@ class Selection:
         start = time.perf_counter()
         for _ in range(PICKS_IN_A_ROW):
             effect, _ = self._picker.propose()
-            self._targets.add(effect.row, effect.z, effect.q, effect.covariances)
+            self._targets.add(effect.rows, effect.step)
             self._picker.accept(effect)
         self.pass_seconds = self._seconds_in_pass / PICKS_IN_A_ROW
         return (time.perf_counter() - start) / PICKS_IN_A_ROW

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from prcli.numerics import passes
 from prcli.numerics.objectives import OBJECTIVES
-from prcli.numerics.passes import best_pass, compiled_pass, plain_pass
+from prcli.numerics.passes import best_loops, compiled_loops, compiled_pass, plain_loops, plain_pass
 
 NAMES = ["mean-pr", "mean-log-pr", "min-pr"]
 
@@ -152,5 +152,38 @@ def test_variance_never_becomes_negative(name, maker):
 
 
 def test_large_work_is_compiled_and_small_work_is_not():
-    assert best_pass("mean-pr", 10**6, 10**3) is compiled_pass("mean-pr")
-    assert best_pass("mean-pr", 10**6, 10) is not compiled_pass("mean-pr")
+    assert best_loops("mean-pr", 10**6, 10**3) == compiled_loops("mean-pr")
+    assert best_loops("mean-pr", 10**6, 10).score is not compiled_pass("mean-pr")
+
+
+@pytest.mark.parametrize("n_others", [1, 3])
+def test_compiled_products_and_moves_equal_the_plain_ones(n_others):
+    g = np.random.default_rng(5)
+    rows, others = g.normal(size=(7, 5)), g.normal(size=(n_others, 5))
+    direction, steps = g.normal(size=5), g.normal(size=7)
+    plain, compiled = plain_loops("mean-pr"), compiled_loops("mean-pr")
+    np.testing.assert_allclose(
+        compiled.project(rows, others), plain.project(rows, others), rtol=1e-13, atol=1e-14
+    )
+    results = []
+    for loops in (plain, compiled):
+        moved, norms = rows.copy(), np.empty(7)
+        loops.move(moved, direction, steps, norms)
+        np.testing.assert_allclose(moved, rows - np.outer(steps, direction), atol=1e-14)
+        np.testing.assert_allclose(norms, (moved**2).sum(axis=1), rtol=1e-13)
+        results.append(moved)
+    np.testing.assert_allclose(*results, atol=1e-15)
+
+
+def test_compiled_bounds_equal_the_plain_ones():
+    g = np.random.default_rng(6)
+    scores, q = g.uniform(0.0, 1.0, (3, 9)), g.uniform(0.0, 5.0, 9)
+    scores[2, 4] = 1e-14
+    found = []
+    for loops in (plain_loops("mean-pr"), compiled_loops("mean-pr")):
+        bounds = np.empty((2, 9))
+        found.append((loops.bound(scores, q, 2.0 * q, 1e-13, 4.0, bounds), bounds))
+    assert found[0][0].tolist() == [c == 4 for c in range(9)]
+    np.testing.assert_array_equal(found[0][0], found[1][0])
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-14)
+    assert np.all(found[0][1][0] < found[0][1][1])

@@ -8,8 +8,12 @@ from oracles import ExactSelection
 from problems import decaying, factor_of, make_problem, posterior_of
 
 from prcli.numerics import posterior as module
-from prcli.numerics.posterior import Chain, Posterior, TargetFrame
+from prcli.numerics.posterior import Chain, Posterior, RowStep, TargetFrame
 from prcli.numerics.rigidity import squared_norms, whiten
+
+
+def step_of(frame, z):
+    return RowStep(z, float(z @ z), frame.coordinates @ z)
 
 
 @settings(deadline=None, max_examples=40)
@@ -89,7 +93,7 @@ def test_variances_follow_the_picks(kind, regularizer, n_targets):
     exact = ExactSelection(problem.rows, targets, problem.pool, regularizer)
     for index, row in enumerate(problem.pool):
         z = frame.coordinates_of(row[np.newaxis])[0]
-        frame.add(row, z, float(z @ z))
+        frame.add(row[np.newaxis], step_of(frame, z))
         exact.add(index)
         np.testing.assert_allclose(frame.v, exact.inverse_rigidities(), rtol=1e-9)
         np.testing.assert_allclose(frame.v, frame.fresh_variances(), rtol=1e-9)
@@ -101,7 +105,7 @@ def test_coordinates_of_other_rows_give_posterior_covariances():
     frame = TargetFrame(state, problem.targets)
     for row in problem.pool[:4]:
         z = frame.coordinates_of(row[np.newaxis])[0]
-        frame.add(row, z, float(z @ z))
+        frame.add(row[np.newaxis], step_of(frame, z))
     factor = state.factor()
     expected = whiten(problem.pool, factor) @ whiten(problem.targets, factor).T
     K = frame.coordinates_of(problem.pool) @ frame.coordinates.T
@@ -114,7 +118,7 @@ def test_rows_that_picks_have_resolved_ask_for_a_fresh_whitening():
     state = Posterior(factor_of(g.normal(size=(2, 6))), np.ones(6), 1e-13)
     frame = TargetFrame(state, np.zeros((0, 6)))
     z = frame.coordinates_of(row[np.newaxis])[0]
-    frame.add(row, z, float(z @ z))
+    frame.add(row[np.newaxis], step_of(frame, z))
     now = frame.coordinates_of(row[np.newaxis])
     assert squared_norms(now)[0] == pytest.approx(1.0, rel=1e-11)
 
@@ -125,7 +129,7 @@ def test_long_chains_are_cut(monkeypatch):
     frame = TargetFrame(posterior_of(problem), problem.targets)
     for row in problem.pool:
         z = frame.coordinates_of(row[np.newaxis])[0]
-        frame.add(row, z, float(z @ z))
+        frame.add(row[np.newaxis], step_of(frame, z))
         np.testing.assert_allclose(frame.v, frame.fresh_variances(), rtol=1e-12)
 
 
@@ -136,4 +140,6 @@ def test_exact_variances_are_those_after_adding():
     row = decaying(g, 1, 6)[0]
     exact = ExactSelection(problem.rows, problem.targets, row[np.newaxis], 1e-11)
     exact.add(0)
-    np.testing.assert_allclose(frame.exact_variances(row), exact.inverse_rigidities(), rtol=1e-9)
+    np.testing.assert_allclose(
+        frame.exact_variances(row[np.newaxis]), exact.inverse_rigidities(), rtol=1e-9
+    )

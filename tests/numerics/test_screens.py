@@ -10,7 +10,7 @@ from problems import OBJECTIVE_NAMES, make_problem, posterior_of, problems, sele
 from prcli.errors import FeatureError
 from prcli.numerics.greedy import normalized
 from prcli.numerics.objectives import OBJECTIVES
-from prcli.numerics.passes import compiled_pass
+from prcli.numerics.passes import compiled_loops
 from prcli.numerics.pickers import GreedyPicker
 from prcli.numerics.posterior import Posterior, TargetFrame
 from prcli.numerics.row_source import ArrayRows
@@ -27,7 +27,8 @@ def test_bounds_contain_the_exact_gains(objective, problem, compiled):
     frame = TargetFrame(state, problem.targets)
     picker = GreedyPicker(ArrayRows(problem.pool), frame, state, OBJECTIVES[objective], weights, 6)
     if compiled and objective in CROSS:
-        picker._screen._pass = compiled_pass(objective)
+        picker._screen._loops = compiled_loops(objective)
+        frame.use(picker._screen._loops)
     exact = ExactSelection(problem.rows, problem.targets, problem.pool, problem.regularizer)
     for _ in range(6):
         lower, upper = (bound.copy() for bound in picker._screen.bounds(frame.v, weights))
@@ -38,7 +39,7 @@ def test_bounds_contain_the_exact_gains(objective, problem, compiled):
         assert np.all((lower <= gains + noise)[is_open])
         assert np.all((upper >= gains - noise)[is_open])
         effect, _ = picker.propose()
-        frame.add(effect.row, effect.z, effect.q)
+        frame.add(effect.rows, effect.step)
         picker.accept(effect)
         exact.add(effect.index)
 

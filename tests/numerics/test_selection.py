@@ -21,7 +21,7 @@ from problems import (
 from prcli.numerics import candidates, pickers, screens
 from prcli.numerics.greedy import normalized
 from prcli.numerics.objectives import OBJECTIVES
-from prcli.numerics.passes import compiled_pass
+from prcli.numerics.passes import compiled_loops
 
 CROSS = [name for name in OBJECTIVE_NAMES if OBJECTIVES[name].needs_cross]
 WITH_TARGETS = [name for name in OBJECTIVE_NAMES if OBJECTIVES[name].needs_targets]
@@ -71,7 +71,7 @@ def test_screens_know_that_picks_wear_the_coordinates_out(regularizer, seed):
 def test_compiled_pass_gives_the_same_picks(kind, regularizer, objective, monkeypatch):
     problem = make_problem(kind, regularizer, 3, n_candidates=24)
     plain = indices(select(problem, objective, 6))
-    monkeypatch.setattr(screens, "best_pass", lambda name, *_: compiled_pass(name))
+    monkeypatch.setattr(screens, "best_loops", lambda name, *_: compiled_loops(name))
     assert indices(select(problem, objective, 6)) == plain
 
 
