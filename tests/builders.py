@@ -13,6 +13,7 @@ import numpy as np
 
 from prcli.data.extxyz import index_frames
 from prcli.data.features import Features
+from prcli.data.gradients import FORCE, STRESS, GradientShape
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.source import StoreSource
 from prcli.data.store_writer import StoreWriter
@@ -90,6 +91,37 @@ def sums_of(atoms: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.add.reduceat(atoms, starts)
 
 
+def gradients_of(
+    counts: np.ndarray,
+    n_features: int = 3,
+    seed: int = 0,
+    *,
+    forces: Sequence[int] | None = None,
+    stresses: Sequence[int] | None = None,
+    reduced: bool = False,
+) -> dict[str, Any]:
+    """Gradient rows as `Features` takes them; `forces`, `stresses` are structures, default all.
+
+    `reduced` cuts blocks taller than D to D rows.
+    """
+    everywhere = range(len(counts))
+    kind: list[int] = []
+    structure: list[int] = []
+    for i, count in enumerate(map(int, counts)):
+        for code, chosen, n_rows in ((FORCE, forces, 3 * count), (STRESS, stresses, 6)):
+            if i in (everywhere if chosen is None else chosen):
+                n_rows = min(n_rows, n_features) if reduced else n_rows
+                kind += [code] * n_rows
+                structure += [i] * n_rows
+    rows = np.random.default_rng(2000 + seed).normal(size=(len(kind), n_features))
+    return {
+        "gradients": rows,
+        "gradient_kind": np.array(kind, dtype=np.uint8),
+        "gradient_structure": np.array(structure, dtype=np.int64),
+        "gradients_reduced": reduced,
+    }
+
+
 def features_of(n_structures: int, n_features: int = 3, seed: int = 0, **parts: Any) -> Features:
     """Features of atoms in memory, with elements."""
     counts = counts_of(n_structures, seed)
@@ -106,12 +138,13 @@ def write_store(
     *,
     xyz: Path | None = None,
     per_atom: bool = True,
+    gradients: dict[str, Any] | None = None,
     **parts: Any,
 ) -> Path:
     """Write a feature store.
 
     With `xyz`, the structures file is written too, and the store knows its frames.
-    `per_atom` False leaves means over atoms only.
+    `per_atom` False leaves means over atoms only. `gradients` is what `gradients_of` gives.
     """
     counts = counts_of(n_structures, seed)
     frames = frames_of(counts, seed=seed)
@@ -124,6 +157,13 @@ def write_store(
     } | parts
     if xyz is not None:
         given.setdefault("source", source_of(write_frames(xyz, frames)))
+    if gradients is not None:
+        given["gradients"] = GradientShape(
+            gradients["gradient_kind"],
+            gradients["gradient_structure"],
+            gradients["gradients"].dtype,
+            gradients["gradients_reduced"],
+        )
     writer = StoreWriter(path, n_atoms=counts, n_features=n_features, atoms=per_atom, **given)
     rows = sums_of(atoms, counts)
     if given["convention"] == "mean":
@@ -133,6 +173,8 @@ def write_store(
             writer.write_atoms(0, atoms)
         if given["structures"]:
             writer.write_structures(0, rows)
+        if gradients is not None:
+            writer.write_gradients(0, gradients["gradients"])
     return path
 
 

@@ -82,7 +82,7 @@ def add_column(
     overwrite: bool = False,
     where: str | None = None,
 ) -> bytes:
-    """Add a column of one real number per atom at the end of the atom lines.
+    """Add a column of real numbers at the end of the atom lines.
 
     Parameters
     ----------
@@ -90,10 +90,10 @@ def add_column(
         Whole frame. One without ``Properties`` must have four columns and gets ``Properties``.
     name : str
         Name of the column.
-    values : (n,) array
-        One per atom; written so that they read back exactly.
+    values : (n,) or (n, k) array
+        One per atom, or k > 1; written so that they read back exactly.
     overwrite : bool
-        Replace the numbers of a real column of width 1 that is there already.
+        Replace the numbers of a real column of that width that is there already.
     where : str, optional
         File and frame, for messages.
 
@@ -107,30 +107,34 @@ def add_column(
     FormatError
         If the column is there already, or atom lines have other columns than declared.
     MismatchError
-        If there is not one value per atom.
+        If there is not one value, or row of values, per atom.
     """
     _check_name(name, where)
     line = comment(frame)
     layout = column_layout(line)
     lines = atom_lines(frame, where)
     numbers = np.asarray(values, dtype=np.float64)
-    if numbers.shape != (len(lines),):
+    width = numbers.shape[1] if numbers.ndim == 2 and numbers.shape[1] > 1 else 1
+    expected = (len(lines),) if width == 1 else (len(lines), width)
+    if numbers.shape != expected:
         raise MismatchError(
             f"values of column {name!r} do not fit the atoms",
             where=where,
-            expected=f"shape ({len(lines)},)",
+            expected=f"shape {expected}",
             got=f"shape {numbers.shape}",
         )
-    field = _find_field(layout, name, overwrite, where)
-    texts = [repr(number).encode() for number in numbers.tolist()]
+    fields = _find_fields(layout, name, width, overwrite, where)
+    texts = [
+        " ".join(map(repr, row)).encode() for row in numbers.reshape(len(lines), width).tolist()
+    ]
     new_lines = [
-        _set_field(old, field, layout.n_fields, text, atom, where)
+        _set_fields(old, fields, layout.n_fields, text, atom, where)
         for atom, (old, text) in enumerate(zip(lines, texts, strict=True))
     ]
     new_frame = _replace_atom_lines(frame, lines, new_lines)
-    if field is not None:
+    if fields is not None:
         return new_frame
-    new_line = _apply(line, [_declare(line, name)])
+    new_line = _apply(line, [_declare(line, name, width)])
     return _replace_comment(new_frame, line, new_line, ["Properties"], where)
 
 
@@ -220,28 +224,30 @@ def _replace_comment(
     return frame[:start] + new + frame[start + len(old) :]
 
 
-def _find_field(layout: ColumnLayout, name: str, overwrite: bool, where: str | None) -> int | None:
-    """Find the field to overwrite; None for a new column."""
+def _find_fields(
+    layout: ColumnLayout, name: str, width: int, overwrite: bool, where: str | None
+) -> slice | None:
+    """Find the fields to overwrite; None for a new column."""
     column = layout.find(name)
     if column is None:
         return None
     if not overwrite:
         raise _exists("column", name, where)
-    if column.kind != "R" or column.width != 1:
+    if column.kind != "R" or column.width != width:
         raise FormatError(
             f"column {name!r} cannot be overwritten",
             where=where,
-            expected=f"{name}:R:1",
+            expected=f"{name}:R:{width}",
             got=f"{name}:{column.kind}:{column.width}",
             remedy="choose another name",
         )
-    return column.start
+    return slice(column.start, column.start + width)
 
 
-def _set_field(
-    line: bytes, field: int | None, n_fields: int, text: bytes, atom: int, where: str | None
+def _set_fields(
+    line: bytes, fields: slice | None, n_fields: int, text: bytes, atom: int, where: str | None
 ) -> bytes:
-    """Append a field to an atom line, or replace one."""
+    """Append fields to an atom line, or replace some that follow each other."""
     n_got = len(line.split())
     if n_got != n_fields:
         raise FormatError(
@@ -251,9 +257,9 @@ def _set_field(
             got=f"{n_got}",
             remedy="correct Properties, or write a table instead",
         )
-    if field is not None:
-        start, end = list(_FIELD.finditer(line))[field].span()
-        return line[:start] + text + line[end:]
+    if fields is not None:
+        found = list(_FIELD.finditer(line))[fields]
+        return line[: found[0].start()] + text + line[found[-1].end() :]
     end = len(line) - line.endswith(b"\r")
     return line[:end] + b" " + text + line[end:]
 
@@ -265,9 +271,9 @@ def _replace_atom_lines(frame: bytes, old: list[bytes], new: list[bytes]) -> byt
     return frame[:start] + b"\n".join(new) + frame[end:]
 
 
-def _declare(line: bytes, name: str) -> _Edit:
+def _declare(line: bytes, name: str, width: int) -> _Edit:
     """Extend ``Properties``, or add it."""
-    column = f":{name}:R:1".encode()
+    column = f":{name}:R:{width}".encode()
     pairs = [pair for pair in comment_pairs(line) if pair.key == b"Properties"]
     if not pairs:
         return _Edit(len(line), len(line), b" Properties=" + DEFAULT_PROPERTIES + column)

@@ -7,29 +7,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from prcli.data.row_offsets import atom_offsets as atom_offsets
 from prcli.data.store_schema import CONVENTIONS, FEATURES, N_ATOMS, format_blocks, parse_blocks
 from prcli.errors import FeatureError, FormatError
 from prcli.records import Block
 
 FEATURE_DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
-
-
-def atom_offsets(n_atoms: np.ndarray) -> np.ndarray:
-    """Place the atoms of each structure in the concatenated array of atoms.
-
-    Parameters
-    ----------
-    n_atoms : (S,) array of int
-        Atoms of each structure.
-
-    Returns
-    -------
-    (S + 1,) array of int64
-        Atoms of structure i are ``offsets[i]:offsets[i + 1]``.
-    """
-    offsets = np.zeros(len(n_atoms) + 1, dtype=np.int64)
-    np.cumsum(n_atoms, out=offsets[1:])
-    return offsets
 
 
 def check_n_atoms(n_atoms: ArrayLike, where: str) -> np.ndarray:
@@ -86,7 +69,7 @@ def check_features(
     n_rows : int
         Rows that it should have.
     unit : str
-        What a row is: "structure" or "atom".
+        What a row is: "structure", "atom" or "gradient row".
     where : str
         Name for messages.
 
@@ -112,7 +95,11 @@ def check_features(
 
 
 def check_finite(
-    rows: np.ndarray, start: int, where: str, offsets: np.ndarray | None = None
+    rows: np.ndarray,
+    start: int,
+    where: str,
+    offsets: np.ndarray | None = None,
+    unit: str = "atom",
 ) -> None:
     """Refuse features that are not finite, with the position of the first one.
 
@@ -125,7 +112,9 @@ def check_finite(
     where : str
         Name of the set for messages.
     offsets : (S + 1,) array of int, optional
-        Given if rows are atoms: as `atom_offsets`.
+        Given if structures have several rows: as `atom_offsets`.
+    unit : str
+        What a row is then: "atom" or "gradient row".
 
     Raises
     ------
@@ -139,7 +128,7 @@ def check_finite(
     place = f"structure {start + row}"
     if offsets is not None:
         structure = int(np.searchsorted(offsets, start + row, side="right")) - 1
-        place = f"atom {start + row - int(offsets[structure])} of structure {structure}"
+        place = f"{unit} {start + row - int(offsets[structure])} of structure {structure}"
     raise FeatureError(
         "feature is not finite",
         where=f"{where}, {place}, column {column}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -9,7 +10,8 @@ from prcli.data.comment_pairs import comment_pairs
 from prcli.errors import FormatError
 
 DEFAULT_PROPERTIES = b"species:S:1:pos:R:3"
-_KINDS = ("S", "R", "I", "L")
+#: name:kind:width; metatrain writes names with double colons, such as ``mtt::aux::spread``.
+_COLUMN = re.compile(r"([^:]+(?:::[^:]+)*):([SRIL]):([0-9]+)(?::(?!$)|$)")
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,14 @@ def column_layout(line: bytes) -> ColumnLayout:
 def _parse_properties(value: bytes, declared: bool) -> ColumnLayout:
     """Parse ``name:kind:width:...``; frames of one file mostly declare the same."""
     text = value.decode("utf-8", "replace")
-    fields = text.split(":")
     columns: list[Column] = []
-    start = 0
-    for name, kind, width in zip(fields[::3], fields[1::3], fields[2::3], strict=False):
-        if not name or kind not in _KINDS or not width.isdecimal() or int(width) < 1:
-            break
-        columns.append(Column(name, kind, start, int(width)))
-        start += int(width)
-    if 3 * len(columns) != len(fields) or len({c.name for c in columns}) < len(columns):
+    start = end = 0
+    while match := _COLUMN.match(text, end):
+        name, kind, width = match[1], match[2], int(match[3])
+        columns.append(Column(name, kind, start, width))
+        start, end = start + width, match.end()
+    is_whole = end == len(text) > 0 and all(column.width for column in columns)
+    if not is_whole or len({c.name for c in columns}) < len(columns):
         raise FormatError(
             "Properties cannot be understood",
             expected="name:kind:width, repeated, with different names and kinds S, R, I or L",

@@ -8,54 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from functools import cached_property
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from prcli.data.checks import atom_offsets
+from prcli.data.alike import block_text, check_alike
 from prcli.data.digests import digests_of
-from prcli.data.feature_table import FeatureTable
-from prcli.errors import FeatureError, MismatchError, RequestError
-from prcli.records import Block, Convention
+from prcli.data.part import Part, read_structures
+from prcli.errors import FeatureError, RequestError
+from prcli.records import Block, RowKind
 
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Some structures of one table.
-
-    Attributes
-    ----------
-    table : FeatureTable
-    positions : range
-        Structures of the table that belong to the set, in order.
-    """
-
-    table: FeatureTable
-    positions: range
-
-    @cached_property
-    def offsets(self) -> np.ndarray:
-        """(S + 1,) first atom of each structure of the table, and their number."""
-        return atom_offsets(self.table.n_atoms)
-
-    def atoms_of(self, positions: range) -> tuple[np.ndarray, np.ndarray]:
-        """Find the atoms of some structures of the table.
-
-        Returns
-        -------
-        structure : (n,) array of int64
-            Position in `positions` of the structure that each atom belongs to.
-        index : (n,) array of int64
-            Row of each atom in the table.
-        """
-        chosen = np.array(positions)
-        counts = self.offsets[chosen + 1] - self.offsets[chosen]
-        structure = np.repeat(np.arange(len(chosen)), counts)
-        skipped = self.offsets[chosen] - (np.cumsum(counts) - counts)
-        return structure, np.arange(len(structure)) + np.repeat(skipped, counts)
+__all__ = ["Dataset", "Part", "block_text", "check_alike", "read_structures"]
 
 
 class Dataset:
@@ -95,7 +59,7 @@ class Dataset:
         self._check_alike()
         #: (S,) atoms of each structure.
         self.n_atoms: np.ndarray = np.concatenate(
-            [_select(part.table.n_atoms, part.positions) for part in self.parts]
+            [part.select(part.table.n_atoms) for part in self.parts]
         )
 
     def _check_alike(self) -> None:
@@ -130,9 +94,10 @@ class Dataset:
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """Types of the features on disk."""
+        """Types of the features and gradient rows on disk."""
         tables = [part.table for part in self.parts]
         rows = [rows for table in tables for rows in (table.structures, table.atoms)]
+        rows += [table.gradients.rows for table in tables if table.gradients is not None]
         return tuple(sorted({present.dtype.name for present in rows if present is not None}))
 
     @property
@@ -145,12 +110,28 @@ class Dataset:
         """Whether every part knows the elements of its atoms."""
         return all(part.table.species is not None for part in self.parts)
 
+    def has_gradients(self, kind: RowKind) -> bool:
+        """Whether some structure of the set has gradient rows of a kind."""
+        return any(bool(part.gradient_counts(kind).any()) for part in self.parts)
+
+    @property
+    def gradients_reduced(self) -> bool:
+        """Whether blocks of gradient rows of some part were reduced to D rows."""
+        tables = [part.table.gradients for part in self.parts]
+        return any(table.reduced for table in tables if table is not None)
+
+    def gradient_counts(self, kind: RowKind) -> np.ndarray:
+        """(S,) int64 stored gradient rows of a kind per structure."""
+        return np.concatenate([part.gradient_counts(kind) for part in self.parts])
+
+    def original_gradient_counts(self, kind: RowKind) -> np.ndarray:
+        """(S,) int64 gradient rows of a kind per structure before blocks were reduced."""
+        return np.concatenate([part.original_gradient_counts(kind) for part in self.parts])
+
     @property
     def digests(self) -> np.ndarray:
         """(S,) uint64 digest of each structure's row; computed where a table has none."""
-        return np.concatenate(
-            [_select(digests_of(part.table), part.positions) for part in self.parts]
-        )
+        return np.concatenate([part.select(digests_of(part.table)) for part in self.parts])
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -168,9 +149,7 @@ class Dataset:
         FeatureError
             If a part lacks it.
         """
-        return np.concatenate(
-            [_select(part.table.column(name), part.positions) for part in self.parts]
-        )
+        return np.concatenate([part.select(part.table.column(name)) for part in self.parts])
 
     def frames(self) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
         """Tell where each structure comes from.
@@ -201,8 +180,8 @@ class Dataset:
                 names.setdefault((typed, stamp.digest or stamp.path), len(names))
                 for typed, stamp in zip(origin.typed, origin.files, strict=True)
             ]
-            source[here] = np.array(known)[_select(origin.file, part.positions)]
-            frame[here] = _select(origin.frame, part.positions)
+            source[here] = np.array(known)[part.select(origin.file)]
+            frame[here] = part.select(origin.frame)
         return tuple(name for name, _ in names), source, frame
 
     def locate(self, index: int) -> tuple[Part, int]:
@@ -296,64 +275,3 @@ class Dataset:
     ) -> None:
         """Close the tables."""
         self.close()
-
-
-def read_structures(part: Part, positions: range) -> tuple[np.ndarray, Convention]:
-    """Read rows of structures as they are stored.
-
-    Returns
-    -------
-    features : (n, D) array
-    convention : {"mean", "sum"}
-
-    Raises
-    ------
-    FeatureError
-        If the table has rows of atoms only.
-    """
-    rows = part.table.structures
-    if rows is None:
-        raise FeatureError("there are no features of structures", where=part.table.label)
-    if positions.step > 0:
-        # The end of a strided range may lie past the last row.
-        stop = positions[-1] + 1 if positions else positions.start
-        return rows.read(positions.start, stop, positions.step), part.table.convention
-    return rows.take(np.array(positions)), part.table.convention
-
-
-def check_alike(first: FeatureTable, other: FeatureTable) -> None:
-    """Refuse two tables that cannot be columns of the same model.
-
-    Raises
-    ------
-    MismatchError
-        If widths or blocks differ.
-    """
-    if first.n_features != other.n_features:
-        raise MismatchError(
-            "feature sets differ in width",
-            where=f"{first.label} and {other.label}",
-            expected=f"{first.n_features} features, as in {first.label}",
-            got=f"{other.n_features} features in {other.label}",
-            remedy="compute both with the same descriptor or model",
-        )
-    if first.blocks != other.blocks:
-        raise MismatchError(
-            "feature sets differ in their blocks",
-            where=f"{first.label} and {other.label}",
-            expected=block_text(first.blocks),
-            got=block_text(other.blocks),
-        )
-
-
-def block_text(blocks: tuple[Block, ...] | None) -> str:
-    """Write blocks as names and widths."""
-    if blocks is None:
-        return "no blocks"
-    return ",".join(f"{block.name}:{block.width}" for block in blocks)
-
-
-def _select(values: np.ndarray, positions: range) -> np.ndarray:
-    if positions.step > 0:
-        return np.asarray(values[positions.start : positions.stop : positions.step])
-    return np.asarray(np.asarray(values)[np.array(positions)])

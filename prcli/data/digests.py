@@ -7,21 +7,43 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from prcli.data import store_schema
-from prcli.data.checks import atom_offsets
+from prcli.data.row_offsets import atom_offsets
+from prcli.data.row_offsets import structure_runs as structure_runs
 
 if TYPE_CHECKING:
     from prcli.data.feature_table import FeatureTable
+    from prcli.data.gradients import GradientLayout
     from prcli.data.row_array import RowArray
     from prcli.records import Block
 
 _BLOCK_BYTES = 16 << 20
 _STRINGS_AT_A_TIME = 1 << 16
+
+
+@dataclass(frozen=True, eq=False)
+class GradientDigests:
+    """What a content digest covers of gradient rows.
+
+    Attributes
+    ----------
+    dtype : dtype
+        Type of the rows.
+    layout : GradientLayout
+        How many rows of each kind the structures have, which decides the order of all.
+    digests : (S,) array of uint64
+        As `atom_digests`, with the number of rows in place of that of atoms.
+    """
+
+    dtype: np.dtype
+    layout: GradientLayout
+    digests: np.ndarray
 
 
 def row_digests(n_atoms: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -157,6 +179,7 @@ def content_digest_of(table: FeatureTable) -> str:
         species=table.species,
         blocks=table.blocks,
         columns={name: table.column(name) for name in table.column_names},
+        gradients=_gradient_digests(table),
     )
 
 
@@ -172,19 +195,22 @@ def combine_digests(
     species: np.ndarray | None,
     blocks: Sequence[Block] | None,
     columns: Mapping[str, np.ndarray],
+    gradients: GradientDigests | None = None,
 ) -> str:
     """Hash a set of features from the digests of its structures.
 
     Covered are the numbers of atoms, every feature (through the digests), the types, the
-    convention, the blocks, the species, and names and values of the columns; not covered are
-    the source and the provenance, so that a copy made elsewhere has the same digest.
+    convention, the blocks, the species, names and values of the columns, and the gradient rows
+    with their kinds and structures; not covered are the source and the provenance, so that a
+    copy made elsewhere has the same digest. A set without gradient rows has the same digest
+    whether or not there is room for them.
 
     Returns
     -------
     str
         ``blake2b-rows:`` and 32 hexadecimal digits, told from a file digest by its name.
     """
-    head = {
+    head: dict[str, object] = {
         "convention": convention,
         "n_features": n_features,
         "n_atoms": n_atoms_total,
@@ -194,10 +220,16 @@ def combine_digests(
         "blocks": None if blocks is None else store_schema.format_blocks(blocks),
         "columns": {name: values.dtype.kind for name, values in sorted(columns.items())},
     }
+    per_structure = [
+        digests for digests in (structure_digests, atoms_digests) if digests is not None
+    ]
+    if gradients is not None and gradients.layout.n_rows:
+        head["gradients"] = gradients.dtype.name
+        head["gradients_reduced"] = gradients.layout.reduced
+        per_structure += [*gradients.layout.counts_by_kind.values(), gradients.digests]
     state = hashlib.blake2b(json.dumps(head).encode(), digest_size=16)
-    for digests in (structure_digests, atoms_digests):
-        if digests is not None:
-            state.update(digests.astype("<u8", copy=False).data.cast("B"))
+    for values in per_structure:
+        state.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).data.cast("B"))
     if species is not None and len(species):
         state.update(np.ascontiguousarray(species).data.cast("B"))
     for _, values in sorted(columns.items()):
@@ -223,45 +255,35 @@ def _structure_digests(table: FeatureTable) -> np.ndarray:
 
 
 def _atom_digests(table: FeatureTable) -> np.ndarray:
-    """Hash the atoms' rows of a table, some whole structures at a time."""
-    rows = table.atoms
-    assert rows is not None
-    offsets = atom_offsets(table.n_atoms)
+    """Hash the atoms' rows of a table, structure by structure."""
+    assert table.atoms is not None
+    return _grouped_digests(table.atoms, table.n_atoms)
+
+
+def _gradient_digests(table: FeatureTable) -> GradientDigests | None:
+    """Hash the gradient rows of a table, structure by structure."""
+    gradients = table.gradients
+    if gradients is None:
+        return None
+    counts = np.diff(gradients.offsets)
+    digests = _grouped_digests(gradients.rows, counts)
+    return GradientDigests(gradients.rows.dtype, gradients, digests)
+
+
+def _grouped_digests(rows: RowArray, counts: np.ndarray) -> np.ndarray:
+    """Hash rows of which structure i has ``counts[i]``, some whole structures at a time."""
+    offsets = atom_offsets(counts)
     height = _block_height(rows)
-    digests = np.empty(table.n_structures, dtype=np.uint64)
+    digests = np.empty(len(counts), dtype=np.uint64)
     for start, stop in structure_runs(offsets, height):
         first, last = int(offsets[start]), int(offsets[stop])
         if last - first > height:
             digests[start] = long_atom_digest(last - first, rows, first)
         else:
-            block = rows.read(first, last)
-            digests[start:stop] = atom_digests(table.n_atoms[start:stop], block)
+            digests[start:stop] = atom_digests(counts[start:stop], rows.read(first, last))
     return digests
 
 
 def _block_height(rows: RowArray) -> int:
     """Choose how many rows to read at a time."""
     return max(1, _BLOCK_BYTES // (rows.shape[1] * rows.dtype.itemsize))
-
-
-def structure_runs(offsets: np.ndarray, max_atoms: int) -> Iterator[tuple[int, int]]:
-    """Cut structures into runs of at most `max_atoms` atoms, at least one structure each.
-
-    Parameters
-    ----------
-    offsets : (S + 1,) array of int
-        As `atom_offsets`.
-    max_atoms : int
-        Upper bound; a single structure may exceed it.
-
-    Yields
-    ------
-    start, stop : int
-        Structures ``start:stop``.
-    """
-    start, n_structures = 0, len(offsets) - 1
-    while start < n_structures:
-        fit = int(np.searchsorted(offsets, offsets[start] + max_atoms, side="right")) - 1
-        stop = max(start + 1, fit)
-        yield start, stop
-        start = stop

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
+from prcli.data.gradients import GradientTable
 from prcli.data.row_array import RowArray
 from prcli.data.source import StoreSource
 from prcli.records import Block, Convention
@@ -41,7 +42,7 @@ class FeatureTable(Protocol):
 
     @property
     def dtype(self) -> np.dtype:
-        """float32, or float64 if any of the rows are."""
+        """Type of the features: float32, or float64 if any of them are."""
         ...
 
     @property
@@ -57,6 +58,11 @@ class FeatureTable(Protocol):
     @property
     def atoms(self) -> RowArray | None:
         """(N, D) rows of atoms, those of structure 0 first."""
+        ...
+
+    @property
+    def gradients(self) -> GradientTable | None:
+        """(M, D) rows of forces and stresses, those of structure 0 first."""
         ...
 
     @property

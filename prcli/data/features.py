@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 
 from prcli.data import checks
 from prcli.data.digests import compute_digests, content_digest_of
+from prcli.data.gradient_checks import check_gradient_rows, gradient_table
+from prcli.data.gradients import GradientTable
 from prcli.data.row_array import ArrayRows, RowArray
 from prcli.data.source import StoreSource
 from prcli.errors import FeatureError
@@ -35,6 +37,15 @@ class Features:
         Components, in column order.
     columns : mapping of str to (S,) array-like, optional
         Numbers or strings to filter, weigh or calibrate by.
+    gradients : (M, D) array-like of float, optional
+        Rows of forces and stresses, grouped by structure: forces atom by atom in x, y, z, then
+        stresses in Voigt order xx, yy, zz, yz, xz, xy.
+    gradient_kind : (M,) array-like of int, optional
+        1 for a row of a force, 2 for one of a stress; needed with `gradients`.
+    gradient_structure : (M,) array-like of int, optional
+        Structure of each such row, never decreasing; needed with `gradients`.
+    gradients_reduced : bool
+        Whether blocks taller than D were reduced to D rows, per structure and kind.
     label : str
         Name for messages.
 
@@ -56,6 +67,10 @@ class Features:
         species: ArrayLike | None = None,
         blocks: Sequence[Block] | None = None,
         columns: Mapping[str, ArrayLike] | None = None,
+        gradients: ArrayLike | None = None,
+        gradient_kind: ArrayLike | None = None,
+        gradient_structure: ArrayLike | None = None,
+        gradients_reduced: bool = False,
         label: str = "array",
     ) -> None:
         self.label = label
@@ -84,6 +99,33 @@ class Features:
             self.species = checks.check_species(species, n_atoms_total, label)
         self._columns = checks.check_columns(columns, self.n_structures, label)
         self.column_names: tuple[str, ...] = tuple(self._columns)
+        self.gradients = self._take_gradients(
+            gradients, gradient_kind, gradient_structure, gradients_reduced
+        )
+
+    def _take_gradients(
+        self,
+        gradients: ArrayLike | None,
+        kind: ArrayLike | None,
+        structure: ArrayLike | None,
+        reduced: bool,
+    ) -> GradientTable | None:
+        """Check gradient rows; either all three arrays are given or none."""
+        if gradients is None and kind is None and structure is None:
+            return None
+        if gradients is None or kind is None or structure is None:
+            raise FeatureError(
+                "gradient rows are incomplete",
+                where=self.label,
+                expected="gradients, gradient_kind and gradient_structure, or none of them",
+            )
+        rows = _as_floats(gradients)
+        check_gradient_rows(rows, self.n_features, self.label)
+        table = gradient_table(
+            ArrayRows(rows), kind, structure, self.n_atoms, reduced=reduced, where=self.label
+        )
+        checks.check_finite(rows, 0, self.label, table.offsets, "gradient row")
+        return table
 
     def column(self, name: str) -> np.ndarray:
         """Give an optional column.

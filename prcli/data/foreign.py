@@ -42,12 +42,12 @@ class MappedRows:
     """Rows of a memory map, or of an array that is small enough to be held."""
 
     array: NDArray[Any]
+    layout: RowLayout
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        n_rows, n_features = self.array.shape
-        return n_rows, n_features
+        return self.layout.matrix_shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -56,8 +56,7 @@ class MappedRows:
 
     def rows(self, wanted: RowIndex) -> NDArray[Any]:
         """Return the wanted rows, (n, D)."""
-        found: NDArray[Any] = self.array[wanted]
-        return found
+        return self.layout.rows(self.array, wanted)
 
     def close(self) -> None:
         """Do nothing: a map ends with the last reference to it."""
@@ -107,6 +106,16 @@ class ForeignArray:
         Gives the structure of each row, by the file's own labels, (n_rows,) int64.
     blocks : tuple of Block, optional
         Components that the file itself names.
+    gradient_names : tuple of str
+        What the file holds gradients with respect to, besides the features.
+    labels : tuple of {"structure", "atom"}
+        What the file labels its rows by; empty where it has no labels.
+    is_added : bool
+        Whether rows of structures are sums over several blocks of the file.
+    n_atoms : (S,) array of int64, optional
+        Atoms of each structure, where the file says so.
+    species : (N,) array of uint8, optional
+        Atomic numbers of all atoms, where the file says so.
     """
 
     source: RowSource
@@ -115,6 +124,11 @@ class ForeignArray:
     order: NDArray[np.int64] | None = None
     label_structures: Callable[[], NDArray[np.int64]] | None = None
     blocks: tuple[Block, ...] | None = None
+    gradient_names: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    is_added: bool = False
+    n_atoms: NDArray[np.int64] | None = None
+    species: NDArray[np.uint8] | None = None
 
     def __enter__(self) -> Self:
         """Return the array itself."""
@@ -189,16 +203,31 @@ class Opening:
         Name of the array inside it.
     allow_pickle : bool
         Whether arrays of Python objects may be unpickled.
+    components : tuple of int
+        Components of the gradients that the file holds; empty for features.
     """
 
     path: Path
     array: str | None = None
     allow_pickle: bool = False
+    components: tuple[int, ...] = ()
 
     @property
     def where(self) -> str:
         """The file, and the array if one was named."""
         return str(self.path) if self.array is None else f"{self.path}, array {self.array!r}"
+
+    @property
+    def content(self) -> str:
+        """What the array holds."""
+        return "gradients" if self.components else "features"
+
+    @property
+    def remedy(self) -> str:
+        """What to do where the file holds several arrays."""
+        if self.components:
+            return "save the array of gradients alone, in a file of its own"
+        return "name one with --array NAME"
 
 
 @dataclass(frozen=True)
@@ -213,17 +242,25 @@ class Format:
         Tells from the path and the first bytes of the file whether it is of this format.
     open : callable
         Opens a file of this format.
+    holds : callable
+        Tells whether a file of this format has an array of some name.
     """
 
     name: str
     recognises: Callable[[Path, bytes], bool]
     open: Callable[[Opening], ForeignArray]
+    holds: Callable[[Path, str], bool] = lambda path, name: False
 
 
-def as_foreign(array: NDArray[Any], where: str, notes: tuple[str, ...] = ()) -> ForeignArray:
+def as_foreign(
+    array: NDArray[Any],
+    where: str,
+    notes: tuple[str, ...] = (),
+    components: tuple[int, ...] = (),
+) -> ForeignArray:
     """Make a ForeignArray of a memory map (or an array that is held) of any shape."""
-    layout = RowLayout(array.shape)
+    layout = RowLayout(array.shape, components)
     check_real(array.dtype, where)
     layout.check(where)
     notes = type_notes(array.dtype) + layout.notes + notes
-    return ForeignArray(MappedRows(layout.view(array)), where, notes)
+    return ForeignArray(MappedRows(array, layout), where, notes)

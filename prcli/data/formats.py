@@ -36,9 +36,13 @@ _OTHERS = {
 
 
 def open_array(
-    path: str | Path, *, array: str | None = None, allow_pickle: bool = False
+    path: str | Path,
+    *,
+    array: str | None = None,
+    allow_pickle: bool = False,
+    components: tuple[int, ...] = (),
 ) -> ForeignArray:
-    """Open an array of features, recognising the format from the content.
+    """Open an array of features or gradients, recognising the format from the content.
 
     Nothing but headers and labels is read here; `ForeignArray.read` reads rows.
 
@@ -47,14 +51,18 @@ def open_array(
     path : str or Path
         npy, npz, mts (metatensor) or HDF5 file.
     array : str, optional
-        Name of the npz member, or path of the HDF5 dataset.
+        Name of the npz member, or path of the HDF5 dataset. The name is that of the features:
+        gradients need not be in a file that has it.
     allow_pickle : bool
         Whether npy arrays of Python objects may be unpickled, which can run code.
+    components : tuple of int
+        For gradients: lengths of the axes that there may be between the first axis and that of
+        the features, apart or as one. Without those axes the rows lie below each other.
 
     Returns
     -------
     ForeignArray
-        Rows of shape (n_rows, n_features).
+        Rows of shape (n_rows, n_features); for gradients one for each component.
 
     Raises
     ------
@@ -70,7 +78,9 @@ def open_array(
     head = _read_head(path)
     for known in FORMATS:
         if known.recognises(path, head):
-            return known.open(Opening(path, array, allow_pickle))
+            if components and array is not None and not known.holds(path, array):
+                array = None
+            return known.open(Opening(path, array, allow_pickle, components))
     raise FormatError(
         "file format is not known",
         where=str(path),

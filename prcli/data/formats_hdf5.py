@@ -41,11 +41,8 @@ class SqueezedRows:
         """Return a run of rows, (n, D)."""
         if not isinstance(wanted, slice):
             raise TypeError("HDF5 datasets are read by runs of rows")
-        is_vector = len(self.layout.shape) == 1
         with reading(self.where):
-            found = self.dataset[()] if is_vector else self.dataset[wanted]
-        rows = self.layout.view(found)
-        return rows[wanted] if is_vector else rows
+            return self.layout.rows(self.dataset, wanted)
 
     def close(self) -> None:
         """Close the file."""
@@ -61,16 +58,16 @@ def _open(opening: Opening) -> ForeignArray:
     """Open one dataset of an HDF5 file."""
     file = open_hdf5(opening.path)
     try:
-        return _open_dataset(_choose(file, opening), opening.path)
+        return _open_dataset(_choose(file, opening), opening)
     except BaseException:
         file.close()
         raise
 
 
-def _open_dataset(dataset: Any, path: Path) -> ForeignArray:
+def _open_dataset(dataset: Any, opening: Opening) -> ForeignArray:
     """See a dataset as rows."""
-    where = f"{path}, array {dataset.name!r}"
-    layout = RowLayout(tuple(dataset.shape or ()))
+    where = f"{opening.path}, array {dataset.name!r}"
+    layout = RowLayout(tuple(dataset.shape or ()), opening.components)
     check_real(dataset.dtype, where)
     layout.check(where)
     notes = type_notes(dataset.dtype) + layout.notes
@@ -86,18 +83,23 @@ def _choose(file: Any, opening: Opening) -> Any:
     if opening.array is not None:
         what = "HDF5 file has no such dataset" if found is None else "array is a group, no dataset"
     else:
-        tables = [d for d in datasets if is_real(d.dtype) and RowLayout(d.shape).is_matrix]
+        tables = [d for d in datasets if _could_be_meant(d, opening)]
         if len(tables) == 1:
             return tables[0]
-        what = f"HDF5 file holds {len(tables)} datasets that could be features"
+        what = f"HDF5 file holds {len(tables)} datasets that could be {opening.content}"
     listed = ", ".join(f"{d.name} {d.shape}" for d in datasets[:_LISTED_AT_MOST])
     raise FormatError(
         what,
         where=opening.where,
-        expected="the path of one dataset of shape (rows, features)",
+        expected=f"one dataset of {opening.content}",
         got=(listed or "no datasets") + ", …" * (len(datasets) > _LISTED_AT_MOST),
-        remedy="name one with --array PATH",
+        remedy=opening.remedy,
     )
+
+
+def _could_be_meant(dataset: Any, opening: Opening) -> bool:
+    """Tell whether type and shape of a dataset are those of features, or of gradients."""
+    return is_real(dataset.dtype) and RowLayout(dataset.shape, opening.components).is_matrix
 
 
 def _find_datasets(file: Any) -> list[Any]:
@@ -112,4 +114,10 @@ def _find_datasets(file: Any) -> list[Any]:
     return found
 
 
-FORMAT = Format("HDF5", _recognises, _open)
+def _holds(path: Path, name: str) -> bool:
+    """Tell whether a file has a dataset of this path."""
+    with open_hdf5(path) as file:
+        return isinstance(file.get(name), h5py.Dataset)
+
+
+FORMAT = Format("HDF5", _recognises, _open, _holds)

@@ -2,27 +2,30 @@
 
 Block i of the map lies under ``blocks/i/``: ``values.npy`` of shape (rows, components...,
 features), and ``samples.npy``, which labels the rows. Labels are structured arrays, one
-integer field per name. ``keys.npy`` labels the blocks themselves.
+integer field per name. ``keys.npy`` labels the blocks themselves. Gradients lie below
+``blocks/i/gradients/NAME/``; `prcli.data.mts_gradients` reads them. Several blocks become
+columns side by side, or share columns: see `prcli.data.mts_columns`.
 """
 
 from __future__ import annotations
 
+import re
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from prcli.data.foreign import ForeignArray, Format, JoinedRows, Opening, as_foreign
-from prcli.data.formats_npz import open_archive, read_member
+from prcli.data.formats_npz import open_archive
+from prcli.data.mts_archive import KEYS, Labels, check_labels, map_member, same_labels
+from prcli.data.mts_columns import BlockColumns, block_columns
+from prcli.data.mts_rows import merge_rows
 from prcli.data.sample_order import SampleLabels, sorting_order
 from prcli.errors import FeatureError, FormatError
-from prcli.records import Block
 
-_KEYS = "keys.npy"
-_LISTED_AT_MOST = 20
-_COMPARED_ROWS = 1 << 20
+_GRADIENT = re.compile(r"blocks/\d+/gradients/([^/]+)/values\.npy")
 
 
 def _recognises(path: Path, head: bytes) -> bool:
@@ -31,12 +34,20 @@ def _recognises(path: Path, head: bytes) -> bool:
         return False
     with open_archive(path) as archive:
         names = archive.namelist()
-    return _KEYS in names and any(name.startswith("blocks/") for name in names)
+    return KEYS in names and any(name.startswith("blocks/") for name in names)
 
 
 def _open(opening: Opening) -> ForeignArray:
     """Open all blocks of an mts file as columns side by side."""
     path = opening.path
+    if opening.components:
+        raise FormatError(
+            "an mts file is no array of gradients",
+            where=opening.where,
+            expected="an npy, npz or HDF5 file",
+            remedy="gradients of a TensorMap are read with its features:"
+            " --features FILE --gradients",
+        )
     if opening.array is not None:
         raise FormatError(
             "arrays of an mts file are not chosen by name",
@@ -44,83 +55,76 @@ def _open(opening: Opening) -> ForeignArray:
             remedy="leave out --array; keep the block you want with metatensor and save it alone",
         )
     with open_archive(path) as archive:
-        keys = _map(archive, path, _KEYS)
-        _check_labels(keys, f"{path}, keys")
-        if keys.size == 0:
-            raise FeatureError("mts file holds no blocks", where=str(path))
-        names = [_name_block(keys, i) for i in range(keys.size)]
-        parts = [_map(archive, path, f"blocks/{i}/values.npy") for i in range(keys.size)]
-        samples = [_map(archive, path, f"blocks/{i}/samples.npy") for i in range(keys.size)]
-        has_gradients = any("/gradients/" in name for name in archive.namelist())
-    for labels, values, name in zip(samples, parts, names, strict=True):
+        blocks = block_columns(archive, path)
+        numbers = range(len(blocks.names))
+        parts = [map_member(archive, path, f"blocks/{i}/values.npy") for i in numbers]
+        samples = [map_member(archive, path, f"blocks/{i}/samples.npy") for i in numbers]
+        gradient_names = _find_gradients(archive)
+    for labels, values, name in zip(samples, parts, blocks.names, strict=True):
         _check_samples(labels, values, f"{path}, block {name}")
-    _check_joinable(samples, names, str(path))
-    opened = [
-        as_foreign(values, f"{path}, block {name}")
-        for values, name in zip(parts, names, strict=True)
-    ]
-    return _join(opened, names, samples[0], str(path), has_gradients)
-
-
-def _join(
-    opened: list[ForeignArray],
-    names: list[str],
-    samples: NDArray[Any],
-    where: str,
-    has_gradients: bool,
-) -> ForeignArray:
-    """Put the columns of blocks with the same rows side by side."""
-    notes = [note for array in opened for note in array.notes]
-    labels = SampleLabels.of(samples, where)
-    order = None if labels is None else sorting_order(labels)
-    if labels is None:
-        notes.append("no labels of structures: rows taken in the order of the file")
-    elif order is not None:
-        notes.append(f"rows reordered by their labels ({labels.names})")
-    if has_gradients:
-        notes.append("gradients in the file are not read")
-    blocks = tuple(Block(name, a.shape[1]) for name, a in zip(names, opened, strict=True))
-    sources = tuple(array.source for array in opened)
-    return ForeignArray(
-        source=sources[0] if len(sources) == 1 else JoinedRows(sources),
-        where=where,
+    opened = _open_blocks(parts, blocks, str(path))
+    same_rows = all(same_labels(labels, samples[0]) for labels in samples)
+    join = _join if same_rows and blocks.centre_name is None else _merge
+    found = join(opened, blocks, samples, str(path))
+    notes = [note for array in opened if array is not None for note in array.notes]
+    per_atom = "atom" in found.labels
+    notes += [*found.notes, *blocks.notes(same_rows=same_rows, per_atom=per_atom)]
+    return replace(
+        found,
         notes=tuple(dict.fromkeys(notes)),
-        order=order,
-        label_structures=None if labels is None else lambda: labels.structures(order),
-        blocks=blocks if len(blocks) > 1 else None,
+        blocks=blocks.groups if len(blocks.groups) > 1 else None,
+        gradient_names=gradient_names,
+        is_added=blocks.centre_name is not None and not per_atom,
     )
 
 
-def _map(archive: zipfile.ZipFile, path: Path, file_name: str) -> NDArray[Any]:
-    """Map one array of the archive."""
-    if file_name not in archive.NameToInfo:
-        raise FormatError("array is missing from the mts file", where=str(path), expected=file_name)
-    member = read_member(archive, path, file_name)
-    if not member.is_stored:
-        raise FormatError(
-            "mts file is compressed",
-            where=member.where,
-            expected="stored members, as metatensor writes them",
-            remedy="zip the arrays again without compression (zip -0)",
-        )
-    if member.header.dtype.hasobject:
-        raise FormatError("mts file holds pickled Python objects", where=member.where)
-    return member.map()
+def _open_blocks(
+    parts: list[NDArray[Any]], blocks: BlockColumns, where: str
+) -> list[ForeignArray | None]:
+    """Open the values of each block; None where one of several has no rows."""
+    if not any(len(values) for values in parts):
+        raise FeatureError("array is empty", where=where, got=f"shape {parts[0].shape}")
+    return [
+        as_foreign(values, f"{where}, block {name}") if len(values) else None
+        for values, name in zip(parts, blocks.names, strict=True)
+    ]
 
 
-def _check_labels(labels: NDArray[Any], where: str) -> None:
-    """Raise FormatError unless an array is one of labels."""
-    if labels.ndim != 1 or labels.dtype.names is None:
-        raise FormatError(
-            "labels are not a structured array of one axis",
-            where=where,
-            got=f"shape {labels.shape} of {labels.dtype}",
-        )
+def _join(
+    opened: list[ForeignArray | None], blocks: BlockColumns, samples: list[Labels], where: str
+) -> ForeignArray:
+    """Put the columns of blocks with the same rows side by side."""
+    sources = tuple(array.source for array in opened if array is not None)
+    labels = SampleLabels.of(samples[0], where)
+    source = sources[0] if len(sources) == 1 else JoinedRows(sources)
+    if labels is None:
+        note = "no labels of structures: rows taken in the order of the file"
+        return ForeignArray(source, where, (note,))
+    order = sorting_order(labels)
+    return ForeignArray(
+        source,
+        where,
+        (f"rows reordered by their labels ({labels.names})",) if order is not None else (),
+        order,
+        lambda: labels.structures(order),
+        labels=labels.kinds,
+    )
+
+
+def _merge(
+    opened: list[ForeignArray | None], blocks: BlockColumns, samples: list[Labels], where: str
+) -> ForeignArray:
+    """Bring blocks of different rows together."""
+    sources = [None if array is None else array.source for array in opened]
+    rows, labels = merge_rows(sources, samples, blocks, where)
+    return ForeignArray(
+        rows, where, label_structures=lambda: labels.structures(None), labels=labels.kinds
+    )
 
 
 def _check_samples(labels: NDArray[Any], values: NDArray[Any], where: str) -> None:
     """Raise unless there is one sample label per row."""
-    _check_labels(labels, f"{where}, samples")
+    check_labels(labels, f"{where}, samples")
     if values.ndim < 2 or values.shape[0] != labels.size:
         raise FormatError(
             "labels and values of a block do not fit",
@@ -130,37 +134,10 @@ def _check_samples(labels: NDArray[Any], values: NDArray[Any], where: str) -> No
         )
 
 
-def _check_joinable(samples: list[NDArray[Any]], names: list[str], where: str) -> None:
-    """Raise FeatureError unless all blocks describe the same rows."""
-    others = [name for s, name in zip(samples, names, strict=True) if not _same(s, samples[0])]
-    if others:
-        listed = ", ".join(names[:_LISTED_AT_MOST]) + ", …" * (len(names) > _LISTED_AT_MOST)
-        raise FeatureError(
-            "blocks of the file do not describe the same rows",
-            where=where,
-            expected="one block, or blocks with identical samples",
-            got=f"{len(names)} blocks: {listed}; samples of {others[0]} differ from the first",
-            remedy="merge them with keys_to_samples or keys_to_properties of metatensor,"
-            " or keep one",
-        )
-
-
-def _same(labels: NDArray[Any], others: NDArray[Any]) -> bool:
-    """Compare labels in blocks, so that long ones stay on disk."""
-    if labels is others:
-        return True
-    if labels.dtype != others.dtype or labels.shape != others.shape:
-        return False
-    starts = range(0, labels.size, _COMPARED_ROWS)
-    return all(
-        np.array_equal(labels[i : i + _COMPARED_ROWS], others[i : i + _COMPARED_ROWS])
-        for i in starts
-    )
-
-
-def _name_block(keys: NDArray[Any], i: int) -> str:
-    """Name a block after its key, ``o3_lambda=0/o3_sigma=1``."""
-    return "/".join(f"{name}={int(keys[name][i])}" for name in keys.dtype.names or ())
+def _find_gradients(archive: zipfile.ZipFile) -> tuple[str, ...]:
+    """Name what the file holds gradients with respect to, each once."""
+    found = (_GRADIENT.match(name) for name in archive.namelist())
+    return tuple(dict.fromkeys(match[1] for match in found if match))
 
 
 FORMAT = Format("mts (metatensor)", _recognises, _open)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import pickle
 from dataclasses import dataclass
 from math import prod
 from numbers import Real
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prcli.data.foreign import ForeignArray, Format, Opening, as_foreign
+from prcli.data.plain_pickle import PlainUnpickler, load_plain, refuse_pickle
 from prcli.errors import FormatError, InputFileError
 
 MAGIC = b"\x93NUMPY"
@@ -113,23 +113,49 @@ def unpickle_rows(
     ------
     FormatError
         If unpickling was not allowed, or the objects are not vectors of one length.
+    InputFileError
+        If the pickle is damaged, or holds other objects than arrays, numbers and text.
     """
     if not opening.allow_pickle:
-        raise FormatError(
-            "array holds pickled Python objects",
-            where=where,
-            expected="an array of numbers",
-            got=f"object array of shape {header.shape}",
-            remedy="a pickle can run any code when it is opened: use --allow-pickle if you trust"
-            " where the file comes from, or save the features as an array of numbers",
-        )
-    try:
-        objects = np.asarray(pickle.load(stream), dtype=object).reshape(header.shape)
-    except (pickle.UnpicklingError, EOFError, ImportError, AttributeError, ValueError) as error:
+        raise refuse_pickle(f"object array of shape {header.shape}", where)
+    return _stack_vectors(_unpickle(stream, header, where), where)
+
+
+def read_objects(path: Path, *, allow_pickle: bool) -> NDArray[np.object_] | None:
+    """Read all of an npy array of Python objects; None if it is one of numbers, or no npy file.
+
+    Raises
+    ------
+    FormatError
+        If unpickling was not allowed.
+    InputFileError
+        If the pickle is damaged, or holds other objects than arrays, numbers and text.
+    """
+    where = str(path)
+    with path.open("rb") as file:
+        is_npy = file.read(len(MAGIC)) == MAGIC
+        file.seek(0)
+        header = read_header(file, where) if is_npy else None
+        if header is None or not header.dtype.hasobject:
+            return None
+        if not allow_pickle:
+            raise refuse_pickle(f"object array of shape {header.shape}", where)
+        return _unpickle(file, header, where)
+
+
+def _unpickle(stream: IO[bytes], header: NpyHeader, where: str) -> NDArray[np.object_]:
+    """Restore the objects behind a header."""
+    content = load_plain(PlainUnpickler(stream), where)
+    objects = np.empty(prod(header.shape), dtype=object)
+    if not isinstance(content, np.ndarray) or content.size != objects.size:
         raise InputFileError(
-            "pickled array cannot be read", where=where, got=f"{type(error).__name__}: {error}"
-        ) from error
-    return _stack_vectors(objects, where)
+            "pickled objects cannot be read",
+            where=where,
+            expected=f"an array of shape {header.shape}",
+            got=type(content).__name__,
+        )
+    objects[:] = content.ravel()
+    return objects.reshape(header.shape)
 
 
 def _stack_vectors(objects: NDArray[Any], where: str) -> NDArray[Any]:
@@ -139,12 +165,15 @@ def _stack_vectors(objects: NDArray[Any], where: str) -> NDArray[Any]:
     are_vectors = all(isinstance(item, np.ndarray | list) for item in items) and len(shapes) == 1
     if not (are_vectors or all(isinstance(item, Real) for item in items)):
         kinds = ", ".join(sorted({type(item).__name__ for item in items}))
+        by_element = kinds == "dict"
         raise FormatError(
             "pickled objects are not feature vectors of one length",
             where=where,
             expected="an array of equally long vectors",
             got=f"{objects.size} objects of type {kinds}, of {len(shapes)} different shapes",
-            remedy="save the features as an array of numbers, one row per structure or atom",
+            remedy="dictionaries by element, which mace_finetuning_select writes: --from mace"
+            if by_element
+            else "save the features as an array of numbers, one row per structure or atom",
         )
     return np.array(objects.tolist())
 
@@ -190,9 +219,11 @@ def _open(opening: Opening) -> ForeignArray:
         header = read_header(file, where)
         if header.dtype.hasobject:
             rows = unpickle_rows(file, header, opening, where)
-            return as_foreign(rows, where, ("unpickled from Python objects",))
+            notes = ("unpickled from Python objects",)
+            return as_foreign(rows, where, notes, opening.components)
     size = opening.path.stat().st_size
-    return as_foreign(map_array(opening.path, header, 0, size, where), where)
+    mapped = map_array(opening.path, header, 0, size, where)
+    return as_foreign(mapped, where, components=opening.components)
 
 
 FORMAT = Format("npy", _recognises, _open)

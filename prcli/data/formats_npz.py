@@ -111,13 +111,14 @@ class StreamedRows:
     """
 
     member: Member
+    layout: RowLayout
     _archive: zipfile.ZipFile | None = field(default=None, init=False)
     _stream: IO[bytes] | None = field(default=None, init=False)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Rows and columns."""
-        return RowLayout(self.member.header.shape).matrix_shape
+        return self.layout.matrix_shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -178,15 +179,16 @@ def _open(opening: Opening) -> ForeignArray:
             with archive.open(member.info) as stream:
                 stream.read(member.header.n_bytes)
                 rows = unpickle_rows(stream, member.header, opening, member.where)
-            return as_foreign(rows, member.where, ("unpickled from Python objects",))
+            notes = ("unpickled from Python objects",)
+            return as_foreign(rows, member.where, notes, opening.components)
     if member.is_stored:
-        return as_foreign(member.map(), member.where)
-    return _stream(member)
+        return as_foreign(member.map(), member.where, components=opening.components)
+    return _stream(member, opening.components)
 
 
-def _stream(member: Member) -> ForeignArray:
+def _stream(member: Member, components: tuple[int, ...]) -> ForeignArray:
     """Open a compressed array."""
-    header, layout = member.header, RowLayout(member.header.shape)
+    header, layout = member.header, RowLayout(member.header.shape, components)
     check_real(header.dtype, member.where)
     layout.check(member.where)
     if header.by_columns and layout.matrix_shape[0] > 1:
@@ -196,7 +198,7 @@ def _stream(member: Member) -> ForeignArray:
             remedy="save it with numpy.savez (uncompressed), or numpy.ascontiguousarray first",
         )
     notes = (*type_notes(header.dtype), *layout.notes, "compressed source, not mapped")
-    return ForeignArray(StreamedRows(member), member.where, notes)
+    return ForeignArray(StreamedRows(member, layout), member.where, notes)
 
 
 def _choose(archive: zipfile.ZipFile, opening: Opening) -> Member:
@@ -215,7 +217,7 @@ def _choose(archive: zipfile.ZipFile, opening: Opening) -> Member:
             where=opening.where,
             expected="the name of one array",
             got=_list_members(archive, opening.path, names),
-            remedy="name one with --array NAME",
+            remedy=opening.remedy,
         )
     return read_member(archive, opening.path, chosen[0])
 
@@ -229,4 +231,10 @@ def _list_members(archive: zipfile.ZipFile, path: Path, names: list[str]) -> str
     return ", ".join(listed) + ", …" * (len(names) > _LISTED_AT_MOST)
 
 
-FORMAT = Format("npz", _recognises, _open)
+def _holds(path: Path, name: str) -> bool:
+    """Tell whether a file has an array of this name."""
+    with open_archive(path) as archive:
+        return member_name(name) + _SUFFIX in archive.NameToInfo
+
+
+FORMAT = Format("npz", _recognises, _open, _holds)

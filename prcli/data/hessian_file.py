@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import Any, cast, get_args
 
@@ -11,6 +12,7 @@ import numpy as np
 from prcli.data import hdf5_file, store_schema
 from prcli.data.hessian_record import (
     ALPHAS,
+    DELTAS,
     INTEGERS,
     NUMBERS,
     ROW_KINDS,
@@ -21,7 +23,7 @@ from prcli.data.hessian_record import (
 )
 from prcli.data.publish import publish_file
 from prcli.errors import FormatError
-from prcli.records import Intercept, InterceptKind, Provenance
+from prcli.records import Intercept, InterceptKind, Loss, Provenance
 
 __all__ = ["HessianRecord", "read_hessian", "read_hessian_provenance", "write_hessian"]
 
@@ -123,6 +125,18 @@ def _write_attributes(file: Any, record: HessianRecord) -> None:
         file.attrs["intercept_species"] = np.array(record.intercept.species, dtype=np.uint8)
     if record.blocks is not None:
         file.attrs[store_schema.BLOCKS] = store_schema.format_blocks(record.blocks)
+    _write_loss(file, record)
+
+
+def _write_loss(file: Any, record: HessianRecord) -> None:
+    """Store what the rows carry inside."""
+    file.attrs["loss"] = record.loss.name
+    file.attrs["stress_components"] = np.int64(record.loss.stress_components)
+    for name in DELTAS:
+        if getattr(record.loss, name) is not None:
+            file.attrs[name] = np.float64(getattr(record.loss, name))
+    if record.weights:
+        file.attrs["weights"] = json.dumps(record.weights, ensure_ascii=False)
 
 
 def _read_record(file: Any, path: str) -> HessianRecord:
@@ -141,6 +155,8 @@ def _read_record(file: Any, path: str) -> HessianRecord:
         blocks=None if blocks is None else store_schema.parse_blocks(blocks),
         intercept=_intercept(file, path),
         prior=_floats(file, path, "prior") if "prior" in file else None,
+        loss=_loss(file, path),
+        weights=_weights(file, path),
         **fields,
     )
 
@@ -181,3 +197,31 @@ def _intercept(file: Any, path: str) -> Intercept:
     species = np.atleast_1d(file.attrs.get("intercept_species", np.empty(0, dtype=np.uint8)))
     numbers = tuple(int(number) for number in species) if kind == "species" else ()
     return Intercept(cast(InterceptKind, kind), numbers)
+
+
+def _loss(file: Any, path: str) -> Loss:
+    """Read what the rows carry inside; squared errors in files that do not say."""
+    fields: dict[str, Any] = {name: hdf5_file.number_attribute(file, path, name) for name in DELTAS}
+    if (name := hdf5_file.text_attribute(file, path, "loss")) is not None:
+        fields["name"] = name
+    components = hdf5_file.number_attribute(file, path, "stress_components")
+    if components is not None:
+        fields["stress_components"] = int(components) if components.is_integer() else components
+    return Loss(**fields)
+
+
+def _weights(file: Any, path: str) -> tuple[str, ...]:
+    """Read the names of the columns that multiply the rows; none in files that do not say."""
+    text = hdf5_file.text_attribute(file, path, "weights")
+    try:
+        names = [] if text is None else json.loads(text)
+    except json.JSONDecodeError:
+        names = None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FormatError(
+            "attribute weights cannot be understood",
+            where=path,
+            expected="a JSON list of column names",
+            got=str(text)[:60],
+        )
+    return tuple(names)

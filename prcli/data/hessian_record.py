@@ -10,7 +10,7 @@ import numpy as np
 
 from prcli.data.checks import check_blocks
 from prcli.errors import FeatureError, FormatError
-from prcli.records import Block, EnergyKind, Intercept, Reduction, RowKind
+from prcli.records import Block, EnergyKind, Intercept, Loss, LossName, Reduction, RowKind
 
 ROW_KINDS: tuple[RowKind, ...] = get_args(RowKind)
 SCALE_RULES = ("atom-rms", "structure-rms", "none", "value")
@@ -31,6 +31,8 @@ NUMBERS = (
     "regularizer",
 )
 ALPHAS = ("alpha_energy", "alpha_force", "alpha_stress")
+DELTAS = ("energy_delta", "force_delta", "stress_delta")
+STRESS_COMPONENTS = (6, 9)
 _TRIANGLE_ROWS = 256
 
 
@@ -46,7 +48,7 @@ class HessianRecord:
         Upper triangular; R^T R is the sum over the rows of one kind, neither scaled nor
         regularized, with structure weights and robust factors but without the weights below.
     n_rows : mapping of kind to int
-        How many rows went into each R.
+        How many rows went into each R, before any of them were reduced.
     sum_sq_atoms : float
         Sum over the training atoms of the squared norm of their features; 0 if there are no
         rows of atoms.
@@ -80,6 +82,11 @@ class HessianRecord:
     prior : (n,) or (n, n) array of float64, or None
         Diagonal or full prior of the scaled features; None is the identity. n is D (then the
         intercept is not regularized) or D'.
+    loss : Loss
+        What the rows of each R carry inside: robust factors, and shears counted twice.
+    weights : tuple of str
+        Columns whose values multiply the rows, "force:NAME" for those of one kind of row; for
+        information.
     """
 
     R: Mapping[RowKind, np.ndarray]
@@ -103,6 +110,8 @@ class HessianRecord:
     alpha_force: float | None = None
     alpha_stress: float | None = None
     prior: np.ndarray | None = None
+    loss: Loss = Loss()
+    weights: tuple[str, ...] = ()
 
     @property
     def n_columns(self) -> int:
@@ -138,7 +147,9 @@ def check_record(record: HessianRecord, path: str) -> None:
         check_blocks(record.blocks, record.n_features, path)
     except FeatureError as error:
         raise FormatError(error.what, where=path, expected=error.expected, got=error.got) from error
-    _check_prior(record, path)
+    if record.prior is not None:
+        check_prior(record.prior, record.n_features, record.n_columns, path)
+    _check_loss(record, path)
 
 
 def _check_matrices(record: HessianRecord, path: str) -> None:
@@ -192,22 +203,62 @@ def _check_intercept(intercept: Intercept, path: str) -> None:
         )
 
 
-def _check_prior(record: HessianRecord, path: str) -> None:
-    """Refuse a prior that is misshaped, not finite or not symmetric."""
-    prior = record.prior
-    if prior is None:
-        return
-    lengths = (record.n_features, record.n_columns)
+def check_prior(prior: np.ndarray, n_features: int, n_columns: int, where: str) -> None:
+    """Refuse a prior that is misshaped, not finite or not symmetric.
+
+    Parameters
+    ----------
+    prior : array
+        To be (n,) or (n, n), with n one of the following.
+    n_features, n_columns : int
+        D and D'.
+    where : str
+        Name for messages.
+
+    Raises
+    ------
+    FormatError
+    """
+    lengths = (n_features, n_columns)
     if (
         prior.ndim not in (1, 2)
         or any(n not in lengths for n in prior.shape)
         or (len(set(prior.shape)) > 1)
     ):
-        raise _misshaped("prior", path, f"(D,) or (D, D) with D = {lengths[0]}", prior.shape)
+        known = " or ".join(str(n) for n in dict.fromkeys(lengths))
+        raise _misshaped("prior", where, f"(n,) or (n, n) with n = {known}", prior.shape)
     if not np.isfinite(prior).all():
-        raise FormatError("prior is not finite", where=path)
+        raise FormatError("prior is not finite", where=where)
     if prior.ndim == 2 and np.abs(prior - prior.T).max() > 1e-12 * np.abs(prior).max():
-        raise FormatError("prior is not symmetric", where=path)
+        raise FormatError("prior is not symmetric", where=where)
+
+
+def _check_loss(record: HessianRecord, path: str) -> None:
+    """Refuse a loss that is unknown, or whose widths do not fit the rows."""
+    loss = record.loss
+    if loss.name not in get_args(LossName):
+        raise unknown_word("loss", loss.name, get_args(LossName), path)
+    if loss.stress_components not in STRESS_COMPONENTS:
+        raise FormatError(
+            "stress_components is out of range",
+            where=path,
+            expected="6 or 9",
+            got=str(loss.stress_components),
+        )
+    for kind in ROW_KINDS:
+        delta = getattr(loss, f"{kind}_delta")
+        if delta is None:
+            fits = loss.name == "squared" or not record.n_rows.get(kind)
+        else:
+            fits = loss.name != "squared" and bool(np.isfinite(delta)) and delta > 0.0
+        if not fits:
+            needs = "none" if loss.name == "squared" else "a finite number above 0"
+            raise FormatError(
+                f"{kind}_delta does not fit the loss {loss.name}",
+                where=path,
+                expected=needs,
+                got="none" if delta is None else str(delta),
+            )
 
 
 def unknown_word(name: str, got: object, known: tuple[str, ...], path: str) -> FormatError:

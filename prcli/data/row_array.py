@@ -152,6 +152,12 @@ def mapped_array(dataset: Any, mapped: mmap.mmap) -> np.ndarray | None:
     return np.ndarray(dataset.shape, dataset.dtype, buffer=mapped, offset=offset)
 
 
+def mapped_rows(dataset: Any, mapped: mmap.mmap, path: str | os.PathLike[str]) -> RowArray:
+    """Give the rows of an (n, D) dataset: of the mapped file if the layout allows."""
+    array = mapped_array(dataset, mapped)
+    return DatasetRows(dataset, path) if array is None else ArrayRows(array)
+
+
 def _check_range(start: int, stop: int, step: int, n_rows: int) -> None:
     """Refuse what Python slices would silently cut or count from the end."""
     if not (0 <= start <= stop <= n_rows and step >= 1):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -51,35 +52,49 @@ class RowLayout:
     ----------
     shape : tuple of int
         Shape of the array in the file.
+    components : tuple of int
+        Lengths of the axes that gradients may have between the first and the last, apart or
+        as one: each entry of the first axis then holds that many rows. Empty for features.
     """
 
     shape: tuple[int, ...]
+    components: tuple[int, ...] = ()
 
     @property
-    def component_axes(self) -> tuple[int, ...]:
-        """Axes between the first and the last."""
-        return tuple(range(1, len(self.shape) - 1))
+    def component_lengths(self) -> tuple[int, ...]:
+        """Lengths of the axes between the first and the last, but for those of length 1."""
+        return tuple(length for length in self.shape[1:-1] if length != 1)
 
     @property
     def is_matrix(self) -> bool:
-        """Whether the array has two axes or more, and only two of any length."""
-        return len(self.shape) >= 2 and all(self.shape[axis] == 1 for axis in self.component_axes)
+        """Whether the array has two axes or more, and between them none but its components."""
+        known = {(), self.components, (prod(self.components),)}
+        return len(self.shape) >= 2 and self.component_lengths in known
+
+    @property
+    def height(self) -> int:
+        """Rows that each entry of the first axis holds."""
+        return prod(self.component_lengths)
 
     @property
     def matrix_shape(self) -> tuple[int, int]:
         """Rows and columns; an array of one axis is one row."""
-        return (1, self.shape[0]) if len(self.shape) == 1 else (self.shape[0], self.shape[-1])
+        if len(self.shape) == 1:
+            return 1, self.shape[0]
+        return self.shape[0] * self.height, self.shape[-1]
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was done to see the array as rows."""
         if len(self.shape) == 1:
             return ("array of one axis read as the features of one structure",)
-        return ("component axis of length 1 squeezed",) * bool(self.component_axes)
+        return ("component axis of length 1 squeezed",) * (1 in self.shape[1:-1])
 
     def check(self, where: str) -> None:
         """Raise FeatureError unless the array can be seen as rows and is not empty."""
-        if not (len(self.shape) == 1 or self.is_matrix):
+        if self.components:
+            self._check_gradients(where)
+        elif not (len(self.shape) == 1 or self.is_matrix):
             raise FeatureError(
                 "array is not a table of feature rows",
                 where=where,
@@ -91,8 +106,47 @@ class RowLayout:
         if 0 in self.shape:
             raise FeatureError("array is empty", where=where, got=f"shape {self.shape}")
 
-    def view(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Return the array as rows, without a copy."""
+    def rows(self, array: Any, wanted: slice | NDArray[np.int64]) -> NDArray[Any]:
+        """Return rows of an array, or of an HDF5 dataset, of this shape.
+
+        Parameters
+        ----------
+        array : array or h5py.Dataset
+            Only what the wanted rows need is read from it.
+        wanted : slice or (n,) array of int64
+            Rows; with several of them in an entry of the first axis, a run.
+
+        Returns
+        -------
+        (n, D) array
+            A view where the layout allows it.
+        """
         if len(self.shape) == 1:
-            return array[np.newaxis, :]
-        return np.squeeze(array, axis=self.component_axes)
+            vector: NDArray[Any] = array[()][np.newaxis, :]
+            return vector[wanted]
+        height, n_columns = self.height, self.shape[-1]
+        if height == 1:
+            found: NDArray[Any] = array[wanted]
+            return found.reshape(-1, n_columns)
+        if not isinstance(wanted, slice):
+            raise TypeError("arrays of several rows to an entry are read by runs of rows")
+        start, stop, _ = wanted.indices(self.matrix_shape[0])
+        first = start // height
+        entries: NDArray[Any] = array[first : -(-stop // height)]
+        return entries.reshape(-1, n_columns)[start - first * height : stop - first * height]
+
+    def _check_gradients(self, where: str) -> None:
+        """Raise FeatureError unless the array can be seen as rows of gradients."""
+        if self.is_matrix:
+            return
+        total = prod(self.components)
+        forms = [f"({total} n, features)", f"(n, {total}, features)"]
+        if len(self.components) > 1:
+            forms.append(f"(n, {', '.join(map(str, self.components))}, features)")
+        raise FeatureError(
+            "array is not a table of gradients",
+            where=where,
+            expected="shape " + " or ".join(forms),
+            got=f"shape {self.shape}",
+            remedy="reshape the array, components before features, and save it again",
+        )

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from prcli.errors import FeatureError
 
-_STRUCTURE_NAMES = ("system", "structure")
-_ATOM_NAMES = ("atom", "center")
+#: Names that a label may have, the newest first.
+STRUCTURE_NAMES = ("system", "structure")
+ATOM_NAMES = ("atom", "center")
 #: Rows whose labels are looked at together.
 _ROWS = 1 << 20
 
@@ -40,18 +41,28 @@ class SampleLabels:
     @classmethod
     def of(cls, samples: NDArray[Any], where: str) -> Self | None:
         """Find the labels among the fields of a structured array; None without structures."""
-        fields = samples.dtype.names or ()
-        structure = next((name for name in _STRUCTURE_NAMES if name in fields), None)
-        atom = next((name for name in _ATOM_NAMES if name in fields), None)
+        structure = first_name(samples, STRUCTURE_NAMES)
+        atom = first_name(samples, ATOM_NAMES)
         if structure is None:
             return None
         names = structure if atom is None else f"{structure}, {atom}"
         return cls(samples[structure], None if atom is None else samples[atom], names, where)
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What the labels are of: ("structure",), or ("structure", "atom")."""
+        return ("structure",) if self.atom is None else ("structure", "atom")
+
     def structures(self, order: NDArray[np.int64] | None) -> NDArray[np.int64]:
         """Return the structure of each row, (n_rows,), with rows in the given order."""
         structure = self.structure.astype(np.int64)
         return structure if order is None else structure[order]
+
+
+def first_name(samples: NDArray[Any], names: tuple[str, ...]) -> str | None:
+    """Return the first of some names that a field of a structured array has."""
+    fields = samples.dtype.names or ()
+    return next((name for name in names if name in fields), None)
 
 
 def sorting_order(labels: SampleLabels) -> NDArray[np.int64] | None:

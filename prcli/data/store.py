@@ -12,8 +12,10 @@ import numpy as np
 
 from prcli.data import checks, hdf5_file, store_schema
 from prcli.data.features import absent_column, common_features
-from prcli.data.row_array import ArrayRows, DatasetRows, RowArray, map_file, mapped_array
+from prcli.data.gradients import GradientTable
+from prcli.data.row_array import RowArray, map_file, mapped_array, mapped_rows
 from prcli.data.source import StoreSource, read_source, resolve_source
+from prcli.data.store_gradients import StoreGradients
 from prcli.data.store_writer import StoreWriter
 from prcli.errors import FeatureError, FormatError
 from prcli.records import Block, Convention
@@ -59,6 +61,7 @@ class FeatureStore:
     Every attribute is as `prcli.data.features.FeatureTable` describes it; `provenance` is a
     dict or None, `path` is what was opened. Values are not searched for NaN (that would read
     the whole file): whoever reads blocks checks them with `prcli.data.checks.check_finite`.
+    Kinds and structures of gradient rows are checked when they are first asked for.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -86,6 +89,7 @@ class FeatureStore:
         self.structures: RowArray | None = self._rows(store_schema.STRUCTURES, self.n_structures)
         self.atoms: RowArray | None = self._rows(store_schema.ATOMS, self._n_atoms_total)
         self.n_features, self.dtype = common_features(self.structures, self.atoms, self.label)
+        self._gradients = self._open_gradients()
         self.convention: Convention = self._read_convention()
         self.blocks = self._read_blocks()
         self.species = self._read_species()
@@ -143,6 +147,17 @@ class FeatureStore:
             return np.asarray(dataset[...]).astype(np.uint64)
 
     @cached_property
+    def gradients(self) -> GradientTable | None:
+        """Rows of forces and stresses; None if the store has none.
+
+        Raises
+        ------
+        FormatError
+            If they are out of order, or do not fit the structures.
+        """
+        return None if self._gradients is None else self._gradients.read(self.n_atoms, self.label)
+
+    @cached_property
     def source(self) -> StoreSource | None:
         """Frames that the structures were made from; None if the store does not say."""
         group = self._file.get(store_schema.SOURCE)
@@ -168,8 +183,14 @@ class FeatureStore:
             raise FormatError(
                 error.what, where=f"{self.label}, {name}", expected=error.expected, got=error.got
             ) from error
-        array = mapped_array(dataset, self._map)
-        return DatasetRows(dataset, self.path) if array is None else ArrayRows(array)
+        return mapped_rows(dataset, self._map, self.path)
+
+    def _open_gradients(self) -> StoreGradients | None:
+        """Check shapes and types of the gradient rows."""
+        group = self._file.get(store_schema.GRADIENTS)
+        if group is None:
+            return None
+        return StoreGradients(group, self._map, self.path, self.label, self.n_features)
 
     def _read_convention(self) -> Convention:
         """Read the convention, which means nothing where only atoms are stored."""

@@ -1,8 +1,4 @@
-"""The feature store on disk: names, version, and the words for its blocks.
-
-The root group ``gradients`` (rows, kind, structure) belongs to the format and is left alone
-like anything else that this version does not read.
-"""
+"""The feature store on disk: names, version, and the words for its blocks."""
 
 from __future__ import annotations
 
@@ -18,6 +14,7 @@ CONVENTIONS = ("mean", "sum")
 
 STRUCTURES = "structures"
 ATOMS = "atoms"
+GRADIENTS = "gradients"
 SOURCE = "source"
 
 #: Datasets of the groups above.
@@ -25,6 +22,12 @@ FEATURES = "features"
 N_ATOMS = "n_atoms"
 SPECIES = "species"
 ROW_DIGEST = "row_digest"
+ROWS = "rows"
+KIND = "kind"
+STRUCTURE = "structure"
+
+#: Attribute of `GRADIENTS`: whether blocks taller than D were reduced to D rows.
+REDUCED = "reduced"
 
 #: Root attributes beside format, version and provenance.
 CONVENTION = "convention"

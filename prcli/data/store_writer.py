@@ -12,13 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from prcli.data import checks, store_schema
-from prcli.data.coverage import Coverage
-from prcli.data.digests import (
-    atom_digests,
-    combine_digests,
-    long_atom_digest,
-    row_digests,
-)
+from prcli.data.digests import GradientDigests, combine_digests
+from prcli.data.gradients import GradientShape
 from prcli.data.hdf5_file import (
     create_contiguous,
     create_hdf5,
@@ -28,10 +23,12 @@ from prcli.data.hdf5_file import (
     writing,
 )
 from prcli.data.publish import check_output, publish_file
-from prcli.data.row_array import DatasetRows
+from prcli.data.rows_in_progress import RowsInProgress
 from prcli.data.source import StoreSource, write_source
-from prcli.errors import FeatureError
+from prcli.data.store_plan import plan_store
 from prcli.records import Block, Convention, Provenance
+
+__all__ = ["GradientShape", "StoreWriter"]
 
 
 class StoreWriter:
@@ -62,6 +59,8 @@ class StoreWriter:
         Numbers or strings per structure.
     source : StoreSource, optional
         Frames that the structures come from.
+    gradients : GradientShape, optional
+        Kinds and structures of the gradient rows that will be written.
     provenance : Provenance, optional
         Without it nothing is stored that depends on time or machine: equal input gives equal
         bytes.
@@ -91,60 +90,39 @@ class StoreWriter:
         blocks: Sequence[Block] | None = None,
         columns: Mapping[str, ArrayLike] | None = None,
         source: StoreSource | None = None,
+        gradients: GradientShape | None = None,
         provenance: Provenance | None = None,
         overwrite: bool = False,
     ) -> None:
-        where = str(path)
         self.path = path
         self._overwrite = overwrite
         self._provenance = provenance
-        checks.check_convention(convention, where)
-        self._convention = convention
-        self._n_atoms = checks.check_n_atoms(n_atoms, where)
-        self._offsets = checks.atom_offsets(self._n_atoms)
-        n_structures, n_atoms_total = len(self._n_atoms), int(self._offsets[-1])
-        self._dtypes = {
-            store_schema.STRUCTURES: np.dtype(structures_dtype or dtype),
-            store_schema.ATOMS: np.dtype(dtype),
-        }
-        self._shapes = {}
-        if structures:
-            self._shapes[store_schema.STRUCTURES] = (n_structures, n_features)
-        if atoms:
-            self._shapes[store_schema.ATOMS] = (n_atoms_total, n_features)
-        if not self._shapes:
-            raise FeatureError("a store needs features of structures or of atoms", where=where)
-        for kind in self._dtypes.values():
-            checks.check_features((1, n_features), kind, 1, "structure", where)
-        self._n_features = n_features
-        self._blocks = checks.check_blocks(blocks, n_features, where)
-        self._columns = checks.check_columns(columns, n_structures, where)
+        self._plan = plan_store(
+            str(path),
+            n_atoms=n_atoms,
+            n_features=n_features,
+            dtype=dtype,
+            convention=convention,
+            structures=structures,
+            structures_dtype=structures_dtype,
+            atoms=atoms,
+            blocks=blocks,
+            columns=columns,
+            source=source,
+            gradients=gradients,
+        )
         self._species: np.ndarray | None = None
         if species is not None:
-            self._species = checks.check_species(species, n_atoms_total, where)
-        if source is not None and len(source.file) != n_structures:
-            raise FeatureError(
-                "source does not fit the structures",
-                where=where,
-                expected=f"{n_structures} structures",
-                got=f"{len(source.file)}",
-            )
-        self._source = source
-        self._coverage = {name: Coverage(shape[0]) for name, shape in self._shapes.items()}
-        self._digests = {name: np.zeros(n_structures, dtype=np.uint64) for name in self._shapes}
-        # Structures whose atoms came in more than one block; hashed at the end.
-        self._straddling: set[int] = set()
+            self.write_species(species)
+        self._rows = {name: RowsInProgress(plan, path) for name, plan in self._plan.rows.items()}
         self._stack = ExitStack()
         self._file: Any = None
         check_output(path, overwrite, n_bytes=self.n_bytes)
 
     @property
     def n_bytes(self) -> int:
-        """Size of the features on disk."""
-        return sum(
-            shape[0] * shape[1] * self._dtypes[name].itemsize
-            for name, shape in self._shapes.items()
-        )
+        """Size of the rows on disk."""
+        return self._plan.n_bytes
 
     def __enter__(self) -> Self:
         """Create the file under a temporary name, with everything in it but the rows."""
@@ -169,7 +147,8 @@ class StoreWriter:
                 # Hands the error to the contexts entered before, which remove the file.
                 stack.__exit__(kind, error, traceback)
                 return
-            self._check_complete()
+            for rows in self._rows.values():
+                rows.check_complete()
             with writing(self.path):
                 self._write_species()
                 self._write_digests()
@@ -192,10 +171,7 @@ class StoreWriter:
         ValueError
             If a row is out of range or was written before.
         """
-        stored = self._store(store_schema.STRUCTURES, start, rows)
-        stop = start + len(stored)
-        digests = row_digests(self._n_atoms[start:stop], stored)
-        self._digests[store_schema.STRUCTURES][start:stop] = digests
+        self._write(store_schema.STRUCTURES, start, rows)
 
     def write_atoms(self, start: int, rows: np.ndarray) -> None:
         """Store rows of atoms; as `write_structures`, blocks may cut structures anywhere.
@@ -207,21 +183,19 @@ class StoreWriter:
         rows : (n, D) array of float32 or float64
             In any order of blocks, each row once.
         """
-        stored = self._store(store_schema.ATOMS, start, rows)
-        stop = start + len(stored)
-        # Structures first:last lie within the block as a whole.
-        first = int(np.searchsorted(self._offsets, start))
-        last = int(np.searchsorted(self._offsets, stop, side="right")) - 1
-        if start == stop:
-            return
-        if first <= last:
-            inner = stored[self._offsets[first] - start : self._offsets[last] - start]
-            digests = atom_digests(self._n_atoms[first:last], inner)
-            self._digests[store_schema.ATOMS][first:last] = digests
-        if first > last or self._offsets[first] > start:
-            self._straddling.add(first - 1)
-        if first <= last and self._offsets[last] < stop:
-            self._straddling.add(last)
+        self._write(store_schema.ATOMS, start, rows)
+
+    def write_gradients(self, start: int, rows: np.ndarray) -> None:
+        """Store gradient rows; as `write_structures`, blocks may cut structures anywhere.
+
+        Parameters
+        ----------
+        start : int
+            Position of the first one among all gradient rows.
+        rows : (n, D) array of float32 or float64
+            In any order of blocks, each row once.
+        """
+        self._write(store_schema.GRADIENTS, start, rows)
 
     def write_species(self, species: ArrayLike) -> None:
         """Store the atomic numbers of all atoms, shape (N,).
@@ -231,94 +205,73 @@ class StoreWriter:
         FeatureError
             If the length or a number is wrong.
         """
-        n_atoms_total = int(self._offsets[-1])
-        self._species = checks.check_species(species, n_atoms_total, str(self.path))
+        self._species = checks.check_species(species, self._plan.n_atoms_total, str(self.path))
 
     def _write_species(self) -> None:
         if self._species is not None:
             group = self._file.require_group(store_schema.ATOMS)
             write_array(group, store_schema.SPECIES, self._species)
 
-    def _store(self, name: str, start: int, rows: np.ndarray) -> np.ndarray:
-        """Check a block, store it, and return it as it is stored."""
+    def _write(self, name: str, start: int, rows: np.ndarray) -> None:
+        """Store a block of rows of a group."""
         if self._file is None:
             raise ValueError("rows can be written only within the with block")
-        if name not in self._shapes:
-            raise ValueError(f"this store was declared without features of {name}")
-        block = np.asarray(rows)
-        where = f"{self.path}, {name} from {start}"
-        n_rows = block.shape[0] if block.ndim else 0
-        checks.check_features(block.shape, block.dtype, n_rows, name[:-1], where)
-        if block.shape[1] != self._n_features:
-            raise FeatureError(
-                "number of features differs from that of the store",
-                where=where,
-                expected=str(self._n_features),
-                got=str(block.shape[1]),
-            )
-        # A value beyond the range of float32 becomes infinite, which the check then tells.
-        with np.errstate(over="ignore"):
-            stored = block.astype(self._dtypes[name], copy=False)
-        offsets = self._offsets if name == store_schema.ATOMS else None
-        checks.check_finite(stored, start, str(self.path), offsets)
-        self._coverage[name].add(start, start + len(stored))
-        if len(stored):
-            with writing(self.path):
-                self._file[name][store_schema.FEATURES][start : start + len(stored)] = stored
-        return stored
+        if name not in self._rows:
+            declared = "gradient rows" if name == store_schema.GRADIENTS else f"features of {name}"
+            raise ValueError(f"this store was declared without {declared}")
+        self._rows[name].write(self._dataset(name), start, rows)
+
+    def _dataset(self, name: str) -> Any:
+        """Give the dataset of rows of a group."""
+        return self._file[name][self._plan.rows[name].dataset]
 
     def _write_frame(self) -> None:
         """Write everything that is known before the rows, and reserve their space."""
-        file = self._file
+        file, plan = self._file, self._plan
         write_header(file, store_schema.FORMAT, store_schema.VERSION, self._provenance)
-        file.attrs[store_schema.CONVENTION] = self._convention
-        if self._blocks is not None:
-            file.attrs[store_schema.BLOCKS] = store_schema.format_blocks(self._blocks)
+        file.attrs[store_schema.CONVENTION] = plan.convention
+        if plan.blocks is not None:
+            file.attrs[store_schema.BLOCKS] = store_schema.format_blocks(plan.blocks)
         structures = file.create_group(store_schema.STRUCTURES)
-        write_array(structures, store_schema.N_ATOMS, self._n_atoms.astype(np.int32))
-        for name, values in self._columns.items():
+        write_array(structures, store_schema.N_ATOMS, plan.n_atoms.astype(np.int32))
+        for name, values in plan.columns.items():
             store = write_strings if values.dtype.kind == "U" else write_array
             store(structures, name, values)
         source = file.create_group(store_schema.SOURCE)
-        if self._source is not None:
-            write_source(source, self._source, with_host=self._provenance is not None)
-        for name, shape in self._shapes.items():
-            group = file.require_group(name)
-            create_contiguous(group, store_schema.FEATURES, shape, self._dtypes[name])
-
-    def _check_complete(self) -> None:
-        """Refuse to publish a store with rows missing."""
-        for name, coverage in self._coverage.items():
-            gap = coverage.first_gap()
-            if gap is not None:
-                raise FeatureError(
-                    f"features of {name} are incomplete",
-                    where=str(self.path),
-                    expected=f"{self._shapes[name][0]} rows",
-                    got=f"row {gap} was never written",
-                )
+        if plan.source is not None:
+            write_source(source, plan.source, with_host=self._provenance is not None)
+        if plan.gradients is not None:
+            group = file.create_group(store_schema.GRADIENTS)
+            group.attrs[store_schema.REDUCED] = plan.gradients.reduced
+            write_array(group, store_schema.KIND, plan.gradients.kind)
+            write_array(group, store_schema.STRUCTURE, plan.gradients.structure)
+        for name, rows in plan.rows.items():
+            create_contiguous(file.require_group(name), rows.dataset, rows.shape, rows.dtype)
 
     def _write_digests(self) -> None:
         """Store the digest of each structure, and that of everything."""
-        if self._straddling:
-            rows = DatasetRows(self._file[store_schema.ATOMS][store_schema.FEATURES], self.path)
-            for i in sorted(self._straddling):
-                digest = long_atom_digest(int(self._n_atoms[i]), rows, int(self._offsets[i]))
-                self._digests[store_schema.ATOMS][i] = digest
-        by_structures = self._digests.get(store_schema.STRUCTURES)
-        by_atoms = self._digests.get(store_schema.ATOMS)
+        plan = self._plan
+        dtypes = {name: rows.dtype for name, rows in plan.rows.items()}
+        digests = {name: rows.digests(self._dataset(name)) for name, rows in self._rows.items()}
+        by_structures = digests.get(store_schema.STRUCTURES)
+        by_atoms = digests.get(store_schema.ATOMS)
         stored = by_atoms if by_structures is None else by_structures
         assert stored is not None
         write_array(self._file[store_schema.SOURCE], store_schema.ROW_DIGEST, stored)
+        gradients = None
+        if plan.gradients is not None:
+            name = store_schema.GRADIENTS
+            gradients = GradientDigests(dtypes[name], plan.gradients, digests[name])
         self._file.attrs[store_schema.CONTENT_DIGEST] = combine_digests(
-            convention=self._convention,
-            n_features=self._n_features,
-            n_atoms_total=int(self._offsets[-1]),
-            structures=None if by_structures is None else self._dtypes[store_schema.STRUCTURES],
-            atoms=None if by_atoms is None else self._dtypes[store_schema.ATOMS],
+            convention=plan.convention,
+            n_features=plan.n_features,
+            n_atoms_total=plan.n_atoms_total,
+            structures=dtypes.get(store_schema.STRUCTURES),
+            atoms=dtypes.get(store_schema.ATOMS),
             structure_digests=by_structures,
             atoms_digests=by_atoms,
             species=self._species,
-            blocks=self._blocks,
-            columns=self._columns,
+            blocks=plan.blocks,
+            columns=plan.columns,
+            gradients=gradients,
         )

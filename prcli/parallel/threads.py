@@ -52,6 +52,9 @@ def limit_threads(n_threads: int | None = None) -> Iterator[int]:
     if "numba" not in sys.modules:
         # Read once, when the compiler is first imported.
         os.environ["NUMBA_NUM_THREADS"] = str(n_threads)
+    if "featomic" not in sys.modules:
+        # Likewise, by the library that featomic's loops run on.
+        os.environ["RAYON_NUM_THREADS"] = str(n_threads)
     # Importing numpy first, so that its libraries are there to be limited.
     import numpy  # noqa: F401
     import scipy.linalg  # noqa: F401

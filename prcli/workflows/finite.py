@@ -1,4 +1,4 @@
-"""Features that are not finite: found before long work starts, refused or left out."""
+"""Features and gradient rows that are not finite: refused, or left out, before long work."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from prcli.data.checks import atom_offsets, check_finite
 from prcli.data.dataset import Part
+from prcli.data.feature_table import FeatureTable
 from prcli.data.row_array import RowArray
 from prcli.errors import RequestError
 
@@ -28,22 +29,20 @@ def is_finite(rows: NDArray[np.floating]) -> bool:
 
 
 def require_finite(part: Part) -> None:
-    """Read all features of a table, and refuse the first that is not finite.
+    """Read all rows of a table, and refuse the first value that is not finite.
 
     Raises
     ------
     FeatureError
-        With structure, atom and column.
+        With structure, atom or gradient row, and column.
     """
-    table = part.table
-    offsets = atom_offsets(table.n_atoms)
-    for rows, atoms in ((table.structures, None), (table.atoms, offsets)):
+    for unit, rows, offsets in _rows_of(part.table):
         for start, block in _invalid_blocks(rows):
-            check_finite(block, start, table.label, atoms)
+            check_finite(block, start, part.table.label, offsets, unit)
 
 
 def without_invalid(part: Part) -> list[Part]:
-    """Leave out structures with features that are not finite, and list them.
+    """Leave out structures with features or gradient rows that are not finite, and list them.
 
     Returns
     -------
@@ -76,16 +75,25 @@ def without_invalid(part: Part) -> list[Part]:
 
 
 def _invalid_structures(part: Part) -> set[int]:
-    """Positions in the table of structures with features that are not finite."""
-    table = part.table
+    """Positions in the table of structures with rows that are not finite."""
     bad: set[int] = set()
-    for start, block in _invalid_blocks(table.structures):
-        bad.update((_invalid_rows(block) + start).tolist())
-    offsets = atom_offsets(table.n_atoms)
-    for start, block in _invalid_blocks(table.atoms):
-        atoms = _invalid_rows(block) + start
-        bad.update((np.searchsorted(offsets, atoms, side="right") - 1).tolist())
+    for _, rows, offsets in _rows_of(part.table):
+        for start, block in _invalid_blocks(rows):
+            invalid = _invalid_rows(block) + start
+            if offsets is not None:
+                invalid = np.searchsorted(offsets, invalid, side="right") - 1
+            bad.update(invalid.tolist())
     return bad
+
+
+def _rows_of(
+    table: FeatureTable,
+) -> Iterator[tuple[str, RowArray | None, NDArray[np.int64] | None]]:
+    """Give what a row is, the rows, and the first row of each structure if it has several."""
+    yield "structure", table.structures, None
+    yield "atom", table.atoms, atom_offsets(table.n_atoms)
+    if table.gradients is not None:
+        yield "gradient row", table.gradients.rows, table.gradients.offsets
 
 
 def _invalid_blocks(rows: RowArray | None) -> Iterator[tuple[int, NDArray[np.floating]]]:

@@ -129,6 +129,35 @@ class TestEveryFormat:
         with open_array(path) as array, pytest.raises(IndexError, match="of 7"):
             array.read(start, stop)
 
+    @pytest.mark.parametrize("shape", [(12, 5), (4, 3, 5), (4, 1, 3, 5)])
+    def test_reads_gradients(self, kind: str, tmp_path: Path, shape: tuple[int, ...]) -> None:
+        values = np.random.default_rng(3).normal(size=shape)
+        rows = values.reshape(12, 5)
+        with open_array(save_any(kind, tmp_path, values), components=(3,)) as array:
+            assert array.shape == (12, 5)
+            # Also runs that cut an atom.
+            for start, stop in [(0, 12), (3, 9), (2, 4), (4, 5), (7, 7), (11, 12)]:
+                np.testing.assert_array_equal(array.read(start, stop), rows[start:stop])
+
+    @pytest.mark.parametrize("shape", [(2, 3, 3, 4), (2, 9, 4), (18, 4)])
+    def test_reads_gradients_of_two_axes(
+        self, kind: str, tmp_path: Path, shape: tuple[int, ...]
+    ) -> None:
+        values = np.random.default_rng(3).normal(size=shape)
+        with open_array(save_any(kind, tmp_path, values), components=(3, 3)) as array:
+            np.testing.assert_array_equal(array.read(4, 15), values.reshape(18, 4)[4:15])
+
+    @pytest.mark.parametrize("shape", [(2, 4, 5), (2, 3, 3, 5), (2, 6, 5), (9,)])
+    def test_refuses_other_components(
+        self, kind: str, tmp_path: Path, shape: tuple[int, ...]
+    ) -> None:
+        path = save_any(kind, tmp_path, np.ones(shape))
+        name = "a/b" if kind == "hdf5" else None
+        with pytest.raises(FeatureError, match="not a table of gradients") as caught:
+            open_array(path, array=name, components=(3,))
+        assert caught.value.expected == "shape (3 n, features) or (n, 3, features)"
+        assert caught.value.got == f"shape {shape}"
+
     def test_has_no_labels(self, kind: str, tmp_path: Path, rows: np.ndarray) -> None:
         with open_array(save_any(kind, tmp_path, rows)) as array:
             assert array.sample_structure is None
@@ -243,7 +272,13 @@ class TestPickle:
         with pytest.raises(FormatError, match="pickled Python objects") as caught:
             open_array(path)
         assert "--allow-pickle" in str(caught.value)
-        assert "can run any code" in str(caught.value)
+        assert "nothing but arrays, numbers and text" in str(caught.value)
+
+    @pytest.mark.parametrize("kind", ["npy", "npz", "npz compressed"])
+    def test_never_calls_what_it_names(self, kind: str, tmp_path: Path) -> None:
+        path = save_any(kind, tmp_path, object_array([Trap()]))
+        with pytest.raises(InputFileError, match="it names builtins.exec"):
+            open_array(path, allow_pickle=True)
 
     @pytest.mark.parametrize("kind", ["npy", "npz", "npz compressed"])
     def test_is_read_if_allowed(self, kind: str, tmp_path: Path, rows: np.ndarray) -> None:
@@ -273,7 +308,7 @@ class TestPickle:
     def test_refuses_truncated_pickle(self, tmp_path: Path, rows: np.ndarray) -> None:
         path = save_npy(tmp_path / "a", object_array(list(rows)))
         path.write_bytes(path.read_bytes()[:-40])
-        with pytest.raises(InputFileError, match="pickled array cannot be read"):
+        with pytest.raises(InputFileError, match="pickled objects cannot be read"):
             open_array(path, allow_pickle=True)
 
 
@@ -460,3 +495,37 @@ class TestLooksRounded:
     def test_counts_decimals(self) -> None:
         assert looks_rounded([0.125], decimals=3)
         assert not looks_rounded([0.125], decimals=2)
+
+
+class TestChoiceOfGradients:
+    """The name of the array of features need not be in the file of the gradients."""
+
+    def test_name_of_features_is_passed_over(self, tmp_path: Path) -> None:
+        gradients = np.random.default_rng(4).normal(size=(4, 3, 2))
+        for path in (
+            save_npy(tmp_path / "a", gradients),
+            save_any("npz", tmp_path, gradients),
+            save_hdf5(tmp_path / "c", g=gradients),
+        ):
+            with open_array(path, array="feats", components=(3,)) as array:
+                np.testing.assert_array_equal(array.read(0, 12), gradients.reshape(12, 2))
+
+    def test_name_that_is_there_is_taken(self, tmp_path: Path) -> None:
+        one, other = np.ones((4, 3, 2)), np.zeros((4, 3, 2))
+        with (tmp_path / "a.npz").open("wb") as file:
+            np.savez(file, one=one, other=other)
+        save_hdf5(tmp_path / "a.h5", one=one, other=other)
+        for path in (tmp_path / "a.npz", tmp_path / "a.h5"):
+            with open_array(path, array="other", components=(3,)) as array:
+                np.testing.assert_array_equal(array.read(0, 12), other.reshape(12, 2))
+            for name in (None, "absent"):
+                with pytest.raises(FormatError, match="holds ") as caught:
+                    open_array(path, array=name, components=(3,))
+                assert caught.value.remedy is not None
+                assert "alone" in caught.value.remedy
+
+    def test_dataset_of_the_right_shape_is_found(self, tmp_path: Path) -> None:
+        gradients = np.ones((4, 3, 2))
+        path = save_hdf5(tmp_path / "a.h5", other=np.ones((4, 5, 2)), g=gradients)
+        with open_array(path, components=(3,)) as array:
+            np.testing.assert_array_equal(array.read(0, 12), gradients.reshape(12, 2))

@@ -64,14 +64,21 @@ class TestOneBlock:
         with pytest.raises(FeatureError, match="not a table of feature rows"):
             open_array(path)
 
-    def test_says_that_gradients_are_left_out(self, tmp_path: Path, rows: np.ndarray) -> None:
+    def test_names_its_gradients(self, tmp_path: Path, rows: np.ndarray) -> None:
         gradient = MtsBlock(rows[:2], labels(["sample", "atom"], [[0, 0], [1, 0]]))
         path = write_one(
             tmp_path, rows, range_labels("system", 6), gradients=(("positions", gradient),)
         )
         with open_array(path) as array:
-            assert array.notes == ("gradients in the file are not read",)
+            assert array.gradient_names == ("positions",)
+            assert array.notes == ()
             np.testing.assert_array_equal(array.read(0, 6), rows)
+
+    def test_is_no_array_of_gradients(self, tmp_path: Path, rows: np.ndarray) -> None:
+        path = write_one(tmp_path, rows, range_labels("system", 6))
+        with pytest.raises(FormatError, match="no array of gradients") as caught:
+            open_array(path, components=(3,))
+        assert "--features FILE --gradients" in str(caught.value)
 
     def test_says_that_labels_are_absent(self, tmp_path: Path, rows: np.ndarray) -> None:
         samples = labels(["molecule"], np.arange(6)[::-1])
@@ -163,35 +170,24 @@ class TestSeveralBlocks:
             assert array.notes == ("float32 source",)
             np.testing.assert_array_equal(array.read(0, 6)[:, 4:], rows.astype(np.float32))
 
-    @pytest.mark.parametrize(
-        "others",
-        [
-            labels(["system"], [1, 0, 2, 3, 4, 5]),
-            labels(["structure"], np.arange(6)),
-            labels(["system"], np.arange(5)),
-        ],
-    )
-    def test_refuses_other_rows(self, tmp_path: Path, rows: np.ndarray, others: np.ndarray) -> None:
+    def test_refuses_labels_of_other_names(self, tmp_path: Path, rows: np.ndarray) -> None:
         blocks = [
             MtsBlock(rows, range_labels("system", 6)),
-            MtsBlock(rows[: others.size], others),
+            MtsBlock(rows, labels(["system", "atom"], ATOM_LABELS)),
         ]
         path = write_mts(tmp_path / "a.mts", TWO_KEYS, blocks)
-        with pytest.raises(FeatureError, match="do not describe the same rows") as caught:
+        with pytest.raises(FeatureError, match="labels of different names") as caught:
             open_array(path)
-        assert caught.value.got is not None
-        assert caught.value.got.startswith(
-            "2 blocks: o3_lambda=0/species=1, o3_lambda=0/species=6;"
-        )
+        assert caught.value.got == "system and system, atom"
 
     def test_compares_labels_beyond_the_first_rows(
         self, tmp_path: Path, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("prcli.data.formats_mts._COMPARED_ROWS", 4)
+        monkeypatch.setattr("prcli.data.mts_archive._COMPARED_ROWS", 4)
         other = labels(["system"], [0, 1, 2, 3, 5, 4])
         blocks = [MtsBlock(rows, range_labels("system", 6)), MtsBlock(rows, other)]
-        with pytest.raises(FeatureError, match="do not describe the same rows"):
-            open_array(write_mts(tmp_path / "a.mts", TWO_KEYS, blocks))
+        with open_array(write_mts(tmp_path / "a.mts", TWO_KEYS, blocks)) as array:
+            np.testing.assert_array_equal(array.read(4, 6)[:, 4:], rows[[5, 4]])
 
 
 class TestDamage:

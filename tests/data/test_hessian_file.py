@@ -20,7 +20,7 @@ from prcli.data.hessian_file import (
 )
 from prcli.data.provenance import make_provenance, provenance_to_dict
 from prcli.errors import FormatError, InputFileError, OutputError
-from prcli.records import Block, Intercept
+from prcli.records import Block, Intercept, Loss
 
 TRIANGLE = np.triu(np.arange(1.0, 10.0).reshape(3, 3))
 
@@ -80,6 +80,8 @@ def test_full_record(tmp_path: Path) -> None:
         alpha_force=0.2,
         alpha_stress=0.3,
         prior=np.array([1.0, 0.0, 0.0]),
+        loss=Loss("huber", 0.01, 0.1, 0.002, 9),
+        weights=("config_weight", "force:with space, and comma", "stress:\u00e9\"t\u00e9"),
     )
     provenance = make_provenance([], {"scale": 0.7}, "prcli hessian")
     write_hessian(tmp_path / "h.h5", full, provenance)
@@ -268,6 +270,57 @@ def test_big_endian_chunked_file(tmp_path: Path) -> None:
         file.create_dataset("R/energy", data=TRIANGLE.astype(">f8"), chunks=(1, 2))
         file["R/energy"].attrs["n_rows"] = 7
     assert_equal(read_hessian(tmp_path / "h.h5"), record())
+
+
+def test_files_that_say_nothing_of_a_loss_are_of_squared_errors(tmp_path: Path) -> None:
+    write_hessian(tmp_path / "h.h5", record())
+    with h5py.File(tmp_path / "h.h5", "a") as file:
+        for name in ("loss", "stress_components"):
+            del file.attrs[name]
+        assert "weights" not in file.attrs
+        assert not [name for name in file.attrs if name.endswith("_delta")]
+    found = read_hessian(tmp_path / "h.h5")
+    assert found.loss == Loss("squared", None, None, None, 6)
+    assert found.weights == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("loss", "absolute", "loss is absent or unknown"),
+        ("loss", "huber", "energy_delta does not fit the loss huber"),
+        ("loss", 3, "attribute loss is not a string"),
+        ("energy_delta", 1.0, "energy_delta does not fit the loss squared"),
+        ("stress_components", 7, "stress_components is out of range"),
+        ("stress_components", 6.5, "stress_components is out of range"),
+        ("stress_components", "six", "attribute stress_components is not a number"),
+        ("weights", "w", "attribute weights cannot be understood"),
+        ("weights", "[1]", "attribute weights cannot be understood"),
+        ("weights", '{"w": 1}', "attribute weights cannot be understood"),
+    ],
+)
+def test_broken_losses_are_refused(tmp_path: Path, name: str, value: Any, message: str) -> None:
+    write_hessian(tmp_path / "h.h5", record())
+    with h5py.File(tmp_path / "h.h5", "a") as file:
+        file.attrs[name] = value
+    with pytest.raises(FormatError, match=message):
+        read_hessian(tmp_path / "h.h5")
+
+
+@pytest.mark.parametrize("delta", [0.0, -1.0, float("nan"), float("inf")])
+def test_widths_out_of_range_are_refused(tmp_path: Path, delta: float) -> None:
+    with pytest.raises(FormatError, match="energy_delta does not fit"):
+        write_hessian(tmp_path / "h.h5", record(loss=Loss("log-cosh", energy_delta=delta)))
+
+
+def test_kinds_without_rows_need_no_width(tmp_path: Path) -> None:
+    some = record(
+        R={"energy": TRIANGLE, "force": np.zeros((3, 3))},
+        n_rows={"energy": 7, "force": 0},
+        loss=Loss("log-cosh", energy_delta=1.0, stress_delta=2.0),
+    )
+    write_hessian(tmp_path / "h.h5", some)
+    assert_equal(read_hessian(tmp_path / "h.h5"), some)
 
 
 def test_truncated_file(tmp_path: Path) -> None:

@@ -492,7 +492,7 @@ def test_big_endian_chunked_compressed_store(tmp_path: Path) -> None:
 def test_unknown_things_are_left_alone(tmp_path: Path) -> None:
     path = foreign(
         tmp_path / "s.h5",
-        gradients__rows=np.ones((5, 4)),
+        hessians__rows=np.ones((5, 4)),
         structures__matrix=np.ones((3, 3)),
         structures__pair=np.ones(2),
         structures__flags=np.array([True, False, True]),

@@ -1,6 +1,6 @@
 """Writes .mts files byte for byte as metatensor 0.2 does, with numpy and struct alone.
 
-`test_formats_mts.py` compares the bytes with metatensor's own, where that is installed.
+`data/test_formats_mts.py` compares the bytes with metatensor's own, where that is installed.
 """
 
 from __future__ import annotations
