@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from prcli.workflows.hessian_options import HessianOptions
     from prcli.workflows.import_request import ImportRequest
     from prcli.workflows.inputs import InputOptions
+    from prcli.workflows.loss_options import LossOptions
     from prcli.workflows.score import Scores
     from prcli.workflows.select import Selection
 
@@ -37,6 +38,7 @@ __all__ = [
     "HessianRecord",
     "ImportRequest",
     "InputOptions",
+    "LossOptions",
     "PrcliError",
     "Scores",
     "Selection",
@@ -57,6 +59,7 @@ _HOMES = {
     "HessianRecord": "prcli.data.hessian_record",
     "ImportRequest": "prcli.workflows.import_request",
     "InputOptions": "prcli.workflows.inputs",
+    "LossOptions": "prcli.workflows.loss_options",
     "PrcliError": "prcli.errors",
     "Scores": "prcli.workflows.score",
     "Selection": "prcli.workflows.select",

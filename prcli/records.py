@@ -12,6 +12,9 @@ InterceptKind: TypeAlias = Literal["none", "atom", "species"]
 ScaleRule: TypeAlias = Literal["atom-rms", "structure-rms", "none"]
 Reduction: TypeAlias = Literal["sum", "mean"]
 RowKind: TypeAlias = Literal["energy", "force", "stress"]
+#: Inputs of a model's last linear layer, or anything else that describes atoms.
+FeatureKind: TypeAlias = Literal["last-layer", "descriptor"]
+LossName: TypeAlias = Literal["squared", "huber", "log-cosh", "mace-universal"]
 
 #: Called with (done, total) in the unit that the caller announced; total may be unknown.
 Progress: TypeAlias = Callable[[str, int, int | None], None]
@@ -74,13 +77,27 @@ class Intercept:
 
 @dataclass(frozen=True)
 class Loss:
-    """How rows of each kind enter the Hessian."""
+    """The loss that a model was trained with, as its factors are inside the rows of a Hessian.
 
-    energy: EnergyKind = "per-atom"
-    energy_weight: float = 1.0
-    force_weight: float = 0.0
-    stress_weight: float = 0.0
-    reduction: Reduction = "sum"
+    What is inside cannot be changed afterwards without the data; the weights of the kinds can,
+    and are kept elsewhere.
+
+    Attributes
+    ----------
+    name : {"squared", "huber", "log-cosh", "mace-universal"}
+        "mace-universal" is Huber's, with a width that falls where reference forces are large.
+    energy_delta, force_delta, stress_delta : float, optional
+        Width of a robust loss: eV/atom or eV as energy rows are, eV/Å, eV/Å³.
+    stress_components : {6, 9}
+        Components of the stress that the loss sums over: the six different ones, or all nine
+        of the tensor, which counts each shear twice.
+    """
+
+    name: LossName = "squared"
+    energy_delta: float | None = None
+    force_delta: float | None = None
+    stress_delta: float | None = None
+    stress_components: Literal[6, 9] = 6
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from prcli.cli.console import session
+from prcli.cli.loss_options import loss_options
 from prcli.cli.options import (
     common_options,
     input_options,
@@ -26,6 +27,7 @@ from prcli.cli.options import (
     help="Hessian file to write.",
 )
 @number_options
+@loss_options
 @input_options
 @overwrite_opt
 @provenance_opt
@@ -43,12 +45,14 @@ def hessian(
     """Sum feature stores, extxyz files with features and Hessian files into one Hessian.
 
     What Hessian files store is kept; an option given overrides it. The same command merges
-    shards.
+    shards. Weights, prior, scale and regularizer of a finished Hessian change without the data;
+    what its rows carry inside (loss, weights of structures) does not.
 
     \b
     Examples:
       prcli hessian train.h5 -o train.hessian
       prcli hessian part-*.hessian -o all.hessian
+      prcli hessian train.hessian -o heavier.hessian --force-weight 10
     """
     from prcli.cli.requests import hessian_options, input_choices
     from prcli.workflows.hessian_run import HessianRequest, build_hessian

@@ -131,6 +131,37 @@ regularizer_opt = click.option(
 duplicates_opt = click.option(
     "--allow-duplicates", is_flag=True, help="Accept training structures that occur twice."
 )
+
+energy_weight_opt = click.option(
+    "--energy-weight", type=float, metavar="X", help="Weight of energies in the loss; default 1."
+)
+force_weight_opt = click.option(
+    "--force-weight",
+    type=float,
+    metavar="X",
+    help="Weight of forces in the loss; default 1 where the training set has any.",
+)
+stress_weight_opt = click.option(
+    "--stress-weight",
+    type=float,
+    metavar="X",
+    help="Weight of stresses in the loss; default 1 where the training set has any.",
+)
+reduction_opt = click.option(
+    "--reduction",
+    type=click.Choice(["sum", "mean"]),
+    help="Whether energies, forces and stresses enter by their sum (default), or each by its "
+    "mean as in MACE and metatrain.",
+)
+prior_opt = click.option(
+    "--prior",
+    metavar="[identity|FILE]",
+    help="Prior of the scaled features: identity (default), or an npy, npz or HDF5 file with "
+    "its diagonal or matrix. For a kernel matrix give --scale none.",
+)
+weight_options: Callable[[Any], Any] = compose(
+    energy_weight_opt, force_weight_opt, stress_weight_opt, reduction_opt, prior_opt
+)
 number_options: Callable[[Any], Any] = compose(
-    energy_opt, intercept_opt, scale_opt, regularizer_opt, duplicates_opt
+    energy_opt, intercept_opt, scale_opt, regularizer_opt, weight_options, duplicates_opt
 )

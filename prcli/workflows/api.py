@@ -10,7 +10,7 @@ import numpy as np
 
 from prcli.data.features import Features
 from prcli.data.hessian_record import HessianRecord
-from prcli.records import EnergyKind, InterceptKind, Progress, no_progress
+from prcli.records import EnergyKind, InterceptKind, Progress, Reduction, no_progress
 from prcli.workflows import score as scoring
 from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import HessianOptions, override
@@ -21,6 +21,8 @@ from prcli.workflows.inputs import (
     open_input,
     split_hessians,
 )
+from prcli.workflows.loss_options import LossOptions
+from prcli.workflows.prior import PriorChoice
 from prcli.workflows.score import Per, Scores
 from prcli.workflows.select import Selection
 from prcli.workflows.select_options import SelectOptions, Strategy, TargetPer
@@ -38,10 +40,16 @@ def hessian(
     scale: str | float | None = None,
     regularizer: float | str | None = None,
     allow_duplicates: bool = False,
+    energy_weight: float | None = None,
+    force_weight: float | None = None,
+    stress_weight: float | None = None,
+    reduction: Reduction | None = None,
+    prior: PriorChoice | None = None,
+    loss: LossOptions | None = None,
     inputs: InputOptions | None = None,
     progress: Progress = no_progress,
 ) -> HessianRecord:
-    """Build the Hessian of the energy loss over a training set.
+    """Build the Hessian of the loss over a training set.
 
     Parameters
     ----------
@@ -60,6 +68,15 @@ def hessian(
         default.
     allow_duplicates : bool
         Accept a structure that is counted twice.
+    energy_weight, force_weight, stress_weight : float, optional
+        Weights of the kinds of row in the loss; 1 for energies, and for forces and stresses
+        where there are any, by default.
+    reduction : {"sum", "mean"}, optional
+        Whether a kind of row enters by its sum, the default, or by its mean.
+    prior : "identity", path or ndarray of shape (n,) or (n, n), optional
+        Of the scaled features, n of them or with the intercept; identity by default.
+    loss : LossOptions, optional
+        Squared errors by default.
     inputs : InputOptions, optional
         How structure files that carry features are read.
     progress : callable, optional
@@ -73,7 +90,19 @@ def hessian(
     PrcliError
         If the input cannot be used as asked.
     """
-    options = HessianOptions(energy, intercept, scale, regularizer, allow_duplicates)
+    options = HessianOptions(
+        energy,
+        intercept,
+        scale,
+        regularizer,
+        allow_duplicates,
+        energy_weight,
+        force_weight,
+        stress_weight,
+        reduction,
+        prior,
+        loss,
+    )
     data, files = split_hessians(_as_tuple(train))
     records = [load_hessian(path) for path in files]
     if not data:
@@ -89,17 +118,23 @@ def score(
     per: Per = "structure",
     scale: str | float | None = None,
     regularizer: float | str | None = None,
+    energy_weight: float | None = None,
+    force_weight: float | None = None,
+    stress_weight: float | None = None,
+    reduction: Reduction | None = None,
+    prior: PriorChoice | None = None,
     inputs: InputOptions | None = None,
     progress: Progress = no_progress,
 ) -> Scores:
-    """Compute the rigidity of every structure (PR) or atom (LPR) of a data set.
+    """Compute the rigidity of every structure, atom, force or stress of a data set.
 
     Parameters
     ----------
     hessian : path or HessianRecord
     data : path, Features, ndarray of shape (S, D), or several
-    per : {"structure", "atom"}
-    scale, regularizer : optional
+    per : {"structure", "atom", "force", "stress"}
+        PR of structures, LPR of atoms, or PR of every component of forces or stresses.
+    scale, regularizer, energy_weight, force_weight, stress_weight, reduction, prior : optional
         In place of what the Hessian stores.
     inputs : InputOptions, optional
     progress : callable, optional
@@ -113,7 +148,15 @@ def score(
     PrcliError
         If the input cannot be used as asked.
     """
-    options = HessianOptions(scale=scale, regularizer=regularizer)
+    options = HessianOptions(
+        scale=scale,
+        regularizer=regularizer,
+        energy_weight=energy_weight,
+        force_weight=force_weight,
+        stress_weight=stress_weight,
+        reduction=reduction,
+        prior=prior,
+    )
     record = override(load_hessian(hessian), options)
     with open_input(_as_tuple(data), "scored", inputs) as opened:
         return scoring.score(record, opened, per, progress)
@@ -140,6 +183,12 @@ def select(
     scale: str | float | None = None,
     regularizer: float | str | None = None,
     allow_duplicates: bool = False,
+    energy_weight: float | None = None,
+    force_weight: float | None = None,
+    stress_weight: float | None = None,
+    reduction: Reduction | None = None,
+    prior: PriorChoice | None = None,
+    loss: LossOptions | None = None,
     structures: Iterable[str | Path] = (),
     memory: int | None = None,
     inputs: InputOptions | None = None,
@@ -175,6 +224,8 @@ def select(
         For the random strategy.
     energy, intercept, scale, regularizer, allow_duplicates : optional
         As for `hessian`.
+    energy_weight, force_weight, stress_weight, reduction, prior, loss : optional
+        As for `hessian`. Candidates count by the same weights.
     structures : iterable of path
         Structure files of the pool, in place of those that its stores name.
     memory : int, optional
@@ -203,7 +254,19 @@ def select(
         target=() if target is None else _as_tuple(target),
         train=() if train is None else _as_tuple(train),
         hessian=hessian,
-        hessian_options=HessianOptions(energy, intercept, scale, regularizer, allow_duplicates),
+        hessian_options=HessianOptions(
+            energy,
+            intercept,
+            scale,
+            regularizer,
+            allow_duplicates,
+            energy_weight,
+            force_weight,
+            stress_weight,
+            reduction,
+            prior,
+            loss,
+        ),
         inputs=inputs or InputOptions(),
         where=where,
         target_weight=target_weight,

@@ -63,6 +63,10 @@ class Frames:
                     self._check_count(index, content, path)
                     yield content
 
+    def where(self, index: int) -> str:
+        """Name the file and frame of a structure, for messages."""
+        return f"{self.paths[int(self._source[index])]}, frame {int(self._frame[index])}"
+
     def _replace(self, structures: Sequence[str | Path]) -> dict[int, Path]:
         if len(structures) != len(self.sources):
             raise RequestError(

@@ -5,25 +5,28 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prcli.data.dataset import Dataset
-from prcli.data.hessian_record import HessianRecord
-from prcli.errors import DuplicateRowsError, FeatureError, MismatchError, RequestError
-from prcli.numerics.rigidity import squared_norms
-from prcli.numerics.rows import energy_rows
+from prcli.data.hessian_record import ROW_KINDS, HessianRecord
+from prcli.errors import DuplicateRowsError, MismatchError, RequestError
 from prcli.numerics.square_root import SquareRoot
 from prcli.records import Intercept, Progress, RowKind, no_progress
+from prcli.workflows.agreement import agree
 from prcli.workflows.hessian_options import (
     HessianOptions,
-    override,
+    check_inside,
+    check_settled,
     with_options,
     without_calibration,
 )
-from prcli.workflows.rows import BLOCK_BYTES, EnergyRows, RowForm, elements_of, structure_features
+from prcli.workflows.inner_loss import common_loss, loss_for_data, refuse_keys
+from prcli.workflows.kind_weights import say_defaults, settle_weights
+from prcli.workflows.prior import load_prior
+from prcli.workflows.rows import RowForm, elements_of
+from prcli.workflows.training_rows import TrainingRows, kinds_of
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
@@ -60,8 +63,12 @@ def sum_hessian(
     """
     form = _common_form(datasets, records, options)
     _check_parts(datasets, records, form)
-    own = [_from_dataset(data, form, progress) for data in datasets]
-    merged = _merge([*records, *own], options)
+    options = replace(options, prior=load_prior(options.prior, form))
+    check_settled(options, records)
+    parts = _training_rows(datasets, records, form, options)
+    for rows in parts:
+        rows.check()
+    merged = _merge([*records, *(rows.record(progress) for rows in parts)])
     if not options.allow_duplicates:
         _check_duplicates(merged.digests, records, datasets)
     return with_options(merged, options, records, float32=_has_float32(datasets))
@@ -75,30 +82,15 @@ def _common_form(
         raise RequestError("nothing to build a Hessian from", expected="at least one input")
     widths = [data.n_features for data in datasets] + [r.n_features for r in records]
     for record in records:
-        # These are inside the rows: an option cannot change them, only contradict them.
-        override(record, HessianOptions(options.energy, options.intercept))
-    energy = _agree("energy", [r.energy for r in records]) or options.energy or "per-atom"
-    intercept = _agree("intercept", [r.intercept for r in records])
+        # An option cannot change what is inside the rows, only contradict it.
+        check_inside(record, options)
+    energy = agree("energy", [r.energy for r in records]) or options.energy or "per-atom"
+    intercept = agree("intercept", [r.intercept for r in records])
     if intercept is None:
         kind = options.intercept or "none"
         species = {z for data in datasets for z in elements_of(data)} if kind == "species" else ()
         intercept = Intercept(kind, tuple(sorted(species)))
     return RowForm(widths[0], energy, intercept)
-
-
-def _agree(name: str, values: Sequence[Any]) -> Any:
-    """Return the value that all share, or None if there is none."""
-    if not values:
-        return None
-    for value in values[1:]:
-        if value != values[0]:
-            raise MismatchError(
-                f"Hessian files differ in {name}",
-                expected=str(values[0]),
-                got=str(value),
-                remedy="build them with the same options",
-            )
-    return values[0]
 
 
 def _check_parts(
@@ -113,89 +105,42 @@ def _check_parts(
                 remedy="use features of the same descriptor or model",
             )
     blocks = [r.blocks for r in records] + [data.blocks for data in datasets]
-    _agree("blocks", blocks)
-    for name in ("energy_weight", "force_weight", "stress_weight", "reduction"):
-        _agree(name, [getattr(record, name) for record in records])
-    for record in records[1:]:
-        if not _same_prior(record.prior, records[0].prior):
-            raise MismatchError(
-                "Hessian files differ in their prior", remedy="build them with the same prior"
-            )
+    agree("blocks", blocks)
 
 
-def _same_prior(one: FloatArray | None, other: FloatArray | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return np.array_equal(one, other)
+def _training_rows(
+    datasets: Sequence[Dataset],
+    records: Sequence[HessianRecord],
+    form: RowForm,
+    options: HessianOptions,
+) -> list[TrainingRows]:
+    """Decide which kinds of row are summed, and how they are weighed."""
+    if not datasets:
+        refuse_keys(options.loss)
+    loss = loss_for_data(options.loss, records)
+    present = {kind for data in datasets for kind in kinds_of(data)}
+    stored = {kind for record in records for kind in record.n_rows if record.n_rows[kind]}
+    kinds = [kind for kind in ROW_KINDS if kind in present | stored]
+    weights = settle_weights(options.weights, records, kinds)
+    say_defaults(options.weights, records, weights, kinds)
+    # Without a width a robust loss says nothing about rows, which may be left out if they weigh
+    # nothing. Otherwise all are summed, so that weights can be chosen later.
+    needed = {
+        kind
+        for kind in present
+        if not loss.is_robust or weights[kind] > 0.0 or loss.delta(kind) is not None
+    }
+    for kind in sorted(present - needed):
+        logger.info("%s rows have no weight and no --%s-delta: left out", kind, kind)
+    parts = []
+    for data in datasets:
+        own = [kind for kind in kinds_of(data) if kind in needed]
+        # A set of which nothing is needed is asked for what its energies lack.
+        parts.append(TrainingRows(data, form, loss, own or ["energy"]))
+    return parts
 
 
-def _from_dataset(data: Dataset, form: RowForm, progress: Progress) -> HessianRecord:
-    """Reduce the rows of one data set."""
-    source = EnergyRows(data, form)
-    root = SquareRoot(form.n_columns)
-    sum_sq_structures = 0.0
-    means = form.energy == "per-atom"
-    for start, rows in source.blocks():
-        if means:
-            sum_sq_structures += float(squared_norms(rows[:, : form.n_features]).sum())
-        root.add_rows(rows)
-        progress("hessian", start + len(rows), data.n_structures)
-    if not means:
-        sum_sq_structures = _sum_sq_means(data, form)
-    sum_sq_atoms, n_atoms = _sum_sq_atoms(data, form, progress) if data.has_atoms else (0.0, 0)
-    if not np.isfinite([np.abs(root.factor).max(), sum_sq_structures, sum_sq_atoms]).all():
-        raise FeatureError(
-            "features are so large that their squares overflow",
-            where=data.label,
-            expected="magnitudes below about 1e150",
-            remedy="divide all features, of every set, by one number",
-        )
-    return HessianRecord(
-        R={"energy": root.factor},
-        n_rows={"energy": data.n_structures},
-        sum_sq_atoms=sum_sq_atoms,
-        n_atoms=n_atoms,
-        sum_sq_structures=sum_sq_structures,
-        n_structures=data.n_structures,
-        digests=data.digests,
-        energy=form.energy,
-        scale_rule="none",
-        scale=1.0,
-        energy_weight=1.0,
-        force_weight=0.0,
-        stress_weight=0.0,
-        reduction="sum",
-        regularizer=0.0,
-        blocks=data.blocks,
-        intercept=form.intercept,
-    )
-
-
-def _sum_sq_means(data: Dataset, form: RowForm) -> float:
-    """Sum of the squared norms of the structures' mean features."""
-    total = 0.0
-    for _, part, positions in data.structure_runs(form.block_rows):
-        features, convention = structure_features(part, positions)
-        n_atoms = np.asarray(part.table.n_atoms)[np.array(positions)]
-        rows = energy_rows(
-            features, n_atoms, convention=convention, energy="per-atom", intercept=Intercept()
-        )
-        total += float(squared_norms(rows).sum())
-    return total
-
-
-def _sum_sq_atoms(data: Dataset, form: RowForm, progress: Progress) -> tuple[float, int]:
-    """Sum of the squared norms of the atoms' features, and the number of atoms."""
-    total, done, n_atoms = 0.0, 0, data.n_atoms_total
-    block_rows = max(64, BLOCK_BYTES // (8 * form.n_features))
-    for _, _, features, _ in data.atom_blocks(block_rows):
-        total += float(np.vdot(wide := features.astype(np.float64, copy=False), wide))
-        done += len(features)
-        progress("scale", done, n_atoms)
-    return total, n_atoms
-
-
-def _merge(records: Sequence[HessianRecord], options: HessianOptions) -> HessianRecord:
+def _merge(records: Sequence[HessianRecord]) -> HessianRecord:
     """Add what sums up; scalars come later."""
     if len(records) == 1:
         return records[0]
@@ -220,6 +165,8 @@ def _merge(records: Sequence[HessianRecord], options: HessianOptions) -> Hessian
         sum_sq_structures=sum(r.sum_sq_structures for r in records),
         n_structures=sum(r.n_structures for r in records),
         digests=np.concatenate([r.digests for r in records]),
+        loss=common_loss(records),
+        weights=tuple(dict.fromkeys(name for r in records for name in r.weights)),
     )
 
 

@@ -1,27 +1,31 @@
-"""Scale, regularizer and form of the rows: what options, files and defaults say."""
+"""Scale, regularizer, weights, prior and form of the rows: what options, files and defaults say."""
 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import get_args
 
-import numpy as np
-
-from prcli.data.hessian_record import ALPHAS, HessianRecord
-from prcli.errors import FeatureError, MismatchError, RequestError
-from prcli.numerics.regularizer import auto_regularizer
-from prcli.records import EnergyKind, InterceptKind
-from prcli.workflows.model import prior_root, scaled_data_factor
+from prcli.data.hessian_record import ALPHAS, ROW_KINDS, HessianRecord
+from prcli.errors import MismatchError, RequestError
+from prcli.records import EnergyKind, InterceptKind, Reduction, RowKind
+from prcli.workflows.agreement import settle
+from prcli.workflows.inner_loss import common_loss, loss_choices, refuse_keys
+from prcli.workflows.kind_weights import WEIGHT_NAMES, check_weight, settle_weights
+from prcli.workflows.loss_options import LossOptions
+from prcli.workflows.model import kind_weight, row_form
+from prcli.workflows.prior import (
+    PriorChoice,
+    describe_prior,
+    load_prior,
+    same_prior,
+    settle_prior,
+)
+from prcli.workflows.regularizer import check_regularizer, settle_regularizer, warn_rounding
+from prcli.workflows.scale import check_scale, settle_scale
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_REGULARIZER = 1e-5
-
-#: Relative spacing of float32 numbers: rows rounded to it blur smaller singular values.
-_FLOAT32_ROUNDING = 6e-8
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,16 @@ class HessianOptions:
         ς², the number added to the diagonal of the Hessian of the scaled features.
     allow_duplicates : bool
         Accept that a structure is counted twice.
+    energy_weight, force_weight, stress_weight : float, optional
+        Weight of each kind of row in the loss; by default 1 for energies, and for forces and
+        stresses where the training set has any.
+    reduction : {"sum", "mean"}, optional
+        Whether a kind enters by the sum over its rows or by their mean; sum where nothing says
+        otherwise.
+    prior : "identity", path or ndarray of shape (n,) or (n, n), optional
+        Of the scaled features; n is D, or D' with the intercept.
+    loss : LossOptions, optional
+        What is inside the rows; squared errors where nothing says otherwise.
     """
 
     energy: EnergyKind | None = None
@@ -48,6 +62,12 @@ class HessianOptions:
     scale: str | float | None = None
     regularizer: float | str | None = None
     allow_duplicates: bool = False
+    energy_weight: float | None = None
+    force_weight: float | None = None
+    stress_weight: float | None = None
+    reduction: Reduction | None = None
+    prior: PriorChoice | None = None
+    loss: LossOptions | None = None
 
     def __post_init__(self) -> None:
         """Check the values, whatever door they came through.
@@ -59,8 +79,26 @@ class HessianOptions:
         """
         _check_word("energy", self.energy, get_args(EnergyKind))
         _check_word("intercept", self.intercept, get_args(InterceptKind))
-        _check_scale(self.scale)
-        _check_regularizer(self.regularizer)
+        _check_word("reduction", self.reduction, get_args(Reduction))
+        check_scale(self.scale)
+        check_regularizer(self.regularizer)
+        for kind, weight in self.weights.items():
+            check_weight(kind, weight)
+
+    @property
+    def weights(self) -> dict[RowKind, float | None]:
+        """Weight of each kind of row; None where it was not given."""
+        return {
+            "energy": self.energy_weight,
+            "force": self.force_weight,
+            "stress": self.stress_weight,
+        }
+
+    @property
+    def changes_numbers(self) -> bool:
+        """Whether an option is given that a finished Hessian can follow without the data."""
+        given = (self.scale, self.regularizer, self.reduction, self.prior)
+        return any(each is not None for each in (*given, *self.weights.values()))
 
 
 def with_options(
@@ -70,13 +108,14 @@ def with_options(
     *,
     float32: bool = False,
 ) -> HessianRecord:
-    """Settle scale and regularizer: what an option says, else the files, else the default.
+    """Settle weights, prior, scale and regularizer: as an option says, else files, else defaults.
 
     Parameters
     ----------
     record : HessianRecord
         Sums of the rows.
     options : HessianOptions
+        With the prior loaded.
     origins : sequence of HessianRecord
         Finished Hessians that it was made from.
     float32 : bool
@@ -85,23 +124,47 @@ def with_options(
     Returns
     -------
     record : HessianRecord
-        Without calibration factors if scale or regularizer are not those of the files.
+        Without calibration factors if a number is not that of the files.
     """
-    rule, scale = _settle_scale(record, options.scale, origins)
+    kinds = [kind for kind in ROW_KINDS if record.n_rows.get(kind)]
+    weights = settle_weights(options.weights, origins, kinds)
+    stored = [origin.reduction for origin in origins]
+    record = replace(
+        record,
+        energy_weight=weights["energy"],
+        force_weight=weights["force"],
+        stress_weight=weights["stress"],
+        reduction=settle("reduction", options.reduction, stored, "sum"),
+        prior=settle_prior(options.prior, origins),
+    )
+    for kind in kinds:
+        kind_weight(record, kind)
+    rule, scale = settle_scale(record, options.scale, origins)
     record = replace(record, scale_rule=rule, scale=scale)
-    regularizer = _settle("regularizer", options.regularizer, origins, DEFAULT_REGULARIZER)
-    if regularizer == "auto":
-        regularizer = auto_regularizer(scaled_data_factor(record), prior_root(record))
-        logger.info(
-            "regularizer auto: %.6g (a numerical choice; calibration on a validation set is "
-            "better)",
-            regularizer,
-        )
-    record = replace(record, regularizer=float(regularizer))
+    _warn_scaled_kernel(record, options, origins)
+    record = replace(record, regularizer=settle_regularizer(record, options.regularizer, origins))
     record = _report_changes(record, options, origins)
     if float32:
-        _warn_rounding(record)
+        warn_rounding(record)
     return record
+
+
+def check_settled(options: HessianOptions, records: Sequence[HessianRecord]) -> None:
+    """Refuse, before long work, Hessians that disagree where no option settles it.
+
+    Raises
+    ------
+    MismatchError
+    """
+    for name, given in (
+        ("scale_rule", options.scale),
+        ("regularizer", options.regularizer),
+        ("reduction", options.reduction),
+    ):
+        settle(name, given, [getattr(record, name) for record in records], None)
+    settle_prior(options.prior, records)
+    if records:
+        common_loss(records)
 
 
 def _report_changes(
@@ -109,18 +172,26 @@ def _report_changes(
 ) -> HessianRecord:
     """Say which numbers of the files an option overrides, and drop a calibration with them."""
     changed = False
-    for name, given in (("scale", options.scale), ("regularizer", options.regularizer)):
+    for name in ("scale", "regularizer", *WEIGHT_NAMES.values(), "reduction"):
         new = getattr(record, name)
         stored = sorted({getattr(origin, name) for origin in origins} - {new})
-        if given is not None and stored:
+        if getattr(options, name) is not None and stored:
             changed = True
-            logger.warning(
-                "%s %s of the Hessian file is overridden by %.6g",
-                name,
-                " and ".join(f"{value:.6g}" for value in stored),
-                new,
-            )
+            _warn_overridden(name, " and ".join(map(_text, stored)), _text(new))
+    others = [each.prior for each in origins if not same_prior(each.prior, record.prior)]
+    if options.prior is not None and others:
+        changed = True
+        stored = sorted({describe_prior(other) for other in others})
+        _warn_overridden("prior", " and ".join(stored), describe_prior(record.prior))
     return without_calibration(record) if changed else record
+
+
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.6g}"
+
+
+def _warn_overridden(name: str, stored: str, new: str) -> None:
+    logger.warning("%s %s of the Hessian file is overridden by %s", name, stored, new)
 
 
 def without_calibration(record: HessianRecord) -> HessianRecord:
@@ -139,9 +210,25 @@ def override(record: HessianRecord, options: HessianOptions) -> HessianRecord:
     MismatchError
         If an option contradicts what is inside the rows.
     """
+    check_inside(record, options)
+    refuse_keys(options.loss)
+    if not options.changes_numbers:
+        return record
+    options = replace(options, prior=load_prior(options.prior, row_form(record)))
+    return with_options(record, options, [record])
+
+
+def check_inside(record: HessianRecord, options: HessianOptions) -> None:
+    """Refuse options that contradict what is inside the rows of a finished Hessian.
+
+    Raises
+    ------
+    MismatchError
+    """
     for name, given, stored in (
         ("energy", options.energy, record.energy),
         ("intercept", options.intercept, record.intercept.kind),
+        *loss_choices(record, options.loss),
     ):
         if given is not None and given != stored:
             raise MismatchError(
@@ -150,92 +237,19 @@ def override(record: HessianRecord, options: HessianOptions) -> HessianRecord:
                 got=str(given),
                 remedy="leave the option out, or build the Hessian again",
             )
-    if options.scale is None and options.regularizer is None:
-        return record
-    return with_options(record, options, [record])
 
 
-def _settle(name: str, given: Any, origins: Sequence[HessianRecord], default: Any) -> Any:
-    """Take what the option says, else what all files say, else the default."""
-    if given is not None:
-        return given
-    values = {getattr(record, name) for record in origins}
-    if len(values) > 1:
-        raise MismatchError(
-            f"Hessian files differ in {name}",
-            got=" and ".join(f"{value!r}" for value in sorted(values, key=str)),
-            remedy=f"say which with --{name.replace('_rule', '')}",
-        )
-    return values.pop() if values else default
-
-
-def _settle_scale(
-    record: HessianRecord, given: str | float | None, origins: Sequence[HessianRecord]
-) -> tuple[str, float]:
-    """Rule and value of the scale of the features."""
-    default = "atom-rms" if record.n_atoms else "structure-rms"
-    rule = _settle("scale_rule", given, origins, default)
-    if rule == "value":
-        rule = _settle("scale", None, origins, None)
-    if not isinstance(rule, str):
-        return "value", float(rule)
-    if rule == "none":
-        return rule, 1.0
-    return rule, _rms_scale(record, rule)
-
-
-def _rms_scale(record: HessianRecord, rule: str) -> float:
-    if rule == "atom-rms" and not record.n_atoms:
-        raise FeatureError(
-            "the scale atom-rms needs features of atoms, which part of the training set lacks",
-            remedy="use --scale structure-rms, or import features with --convention per-atom",
-        )
-    total, count = (
-        (record.sum_sq_atoms, record.n_atoms)
-        if rule == "atom-rms"
-        else (record.sum_sq_structures, record.n_structures)
-    )
-    scale = math.sqrt(total / count)
-    if scale == 0.0:
-        raise FeatureError("all training features are zero", expected="features that vary")
-    return scale
-
-
-def _warn_rounding(record: HessianRecord) -> None:
-    """Warn where rounding of float32 features shows in rigidities."""
-    factor = scaled_data_factor(record)
-    largest = float(np.linalg.norm(factor, 2)) if factor.size else 0.0
-    floor = (_FLOAT32_ROUNDING * largest) ** 2
-    if record.regularizer < floor:
+def _warn_scaled_kernel(
+    record: HessianRecord, options: HessianOptions, origins: Sequence[HessianRecord]
+) -> None:
+    """Warn where a matrix prior meets a scale that nobody has asked for."""
+    prior = record.prior
+    if prior is not None and prior.ndim == 2 and options.scale is None and not origins:
         logger.warning(
-            "regularizer %.3g is below %.3g, where the rounding of float32 features shows in "
-            "the rigidities; use float64 features or a larger regularizer",
-            record.regularizer,
-            floor,
-        )
-
-
-def _check_scale(scale: str | float | None) -> None:
-    if scale is None or scale in ("atom-rms", "structure-rms", "none"):
-        return
-    if isinstance(scale, str) or not (math.isfinite(scale) and scale > 0.0):
-        raise RequestError(
-            "scale is not valid",
-            where="--scale",
-            expected="atom-rms, structure-rms, none, or a positive number",
-            got=str(scale),
-        )
-
-
-def _check_regularizer(regularizer: float | str | None) -> None:
-    if regularizer is None or regularizer == "auto":
-        return
-    if isinstance(regularizer, str) or not (math.isfinite(regularizer) and regularizer >= 0.0):
-        raise RequestError(
-            "regularizer is not valid",
-            where="--regularizer",
-            expected="auto, or a number that is not negative",
-            got=str(regularizer),
+            "the prior is a matrix for features divided by the scale %s = %.6g; a kernel matrix "
+            "needs --scale none",
+            record.scale_rule,
+            record.scale,
         )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from prcli.data.hessian_file import write_hessian
 from prcli.data.hessian_record import HessianRecord
-from prcli.data.provenance import make_provenance
+from prcli.data.provenance import make_provenance, stamp_file
 from prcli.data.publish import check_not_input, check_output
 from prcli.records import FileStamp, Progress, no_progress
 from prcli.workflows.hessian import sum_hessian
@@ -22,6 +22,8 @@ from prcli.workflows.inputs import (
     stamps_of,
 )
 from prcli.workflows.model import full_factor
+from prcli.workflows.number_settings import number_settings
+from prcli.workflows.prior import prior_files
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,8 @@ def build_hessian(request: HessianRequest, progress: Progress = no_progress) -> 
         written.
     """
     check_output(request.output, request.overwrite)
-    check_not_input(request.output, paths_of(request.inputs))
+    priors = prior_files(request.options.prior)
+    check_not_input(request.output, [*paths_of(request.inputs), *priors])
     data, paths = split_hessians(request.inputs)
     records = [load_hessian(path) for path in paths]
     stamps: list[FileStamp] = [stamp_hessian(path) for path in paths]
@@ -70,17 +73,11 @@ def build_hessian(request: HessianRequest, progress: Progress = no_progress) -> 
             record = sum_hessian([train], records, request.options, progress)
     else:
         record = sum_hessian([], records, request.options, progress)
+    stamps += [stamp_file(path) for path in priors]
     # A singular Hessian is found here and not when it is used.
     full_factor(record)
     provenance = None
     if request.with_provenance:
-        settings = {
-            "energy": record.energy,
-            "intercept": record.intercept.kind,
-            "scale_rule": record.scale_rule,
-            "scale": record.scale,
-            "regularizer": record.regularizer,
-        }
-        provenance = make_provenance(stamps, settings)
+        provenance = make_provenance(stamps, number_settings(record))
     write_hessian(request.output, record, provenance, request.overwrite)
     return record

@@ -6,18 +6,25 @@ import json
 import os
 
 import numpy as np
+from scipy.linalg import svdvals
 
 from prcli.data.extxyz import index_frames
 from prcli.data.file_kind import file_kind
 from prcli.data.formats import open_array
+from prcli.data.gradients import GRADIENT_KINDS
 from prcli.data.hessian_file import read_hessian, read_hessian_provenance
+from prcli.data.hessian_record import HessianRecord
 from prcli.data.publish import RESULT_MARKER
-from prcli.data.store import open_store
+from prcli.data.store import FeatureStore, open_store
 from prcli.data.store_schema import format_blocks
 from prcli.elements import SYMBOLS
-from prcli.errors import FormatError
-from prcli.numerics.square_root import condition_number, with_prior
-from prcli.workflows.model import prior_root, scaled_data_factor
+from prcli.errors import FormatError, RankError
+from prcli.numerics.square_root import condition_number
+from prcli.records import RowKind
+from prcli.workflows.kind_weights import WEIGHT_NAMES
+from prcli.workflows.model import effective_parameters, full_factor, scaled_data_factor, scales
+from prcli.workflows.number_settings import loss_text
+from prcli.workflows.prior import describe_prior
 
 
 def describe(path: str) -> list[tuple[str, str]]:
@@ -68,6 +75,7 @@ def _store(path: str) -> list[tuple[str, str]]:
         for name, rows in (("structures", store.structures), ("atoms", store.atoms)):
             text = "absent" if rows is None else f"{rows.shape[0]} x {rows.shape[1]} {rows.dtype}"
             facts.append((f"{name}/features", text))
+        facts += _gradients(store)
         if store.species is not None:
             present = np.flatnonzero(np.bincount(store.species, minlength=256))
             facts.append(("elements", " ".join(SYMBOLS[int(z)] for z in present)))
@@ -79,34 +87,66 @@ def _store(path: str) -> list[tuple[str, str]]:
         return facts + _provenance(store.provenance)
 
 
+def _gradients(store: FeatureStore) -> list[tuple[str, str]]:
+    table = store.gradients
+    if table is None:
+        return [("gradients/rows", "absent")]
+    shape = f"{table.n_rows} x {table.rows.shape[1]} {table.rows.dtype}"
+    facts = [("gradients/rows", shape + ", reduced" * table.reduced)]
+    for kind in GRADIENT_KINDS:
+        counts = table.counts(kind)
+        if counts.any():
+            text = f"{counts.sum()} of {np.count_nonzero(counts)} structures"
+            facts.append((f"{kind} rows", text))
+    return facts
+
+
 def _hessian(path: str) -> list[tuple[str, str]]:
     record = read_hessian(path)
     facts = [
         ("n_structures", str(record.n_structures)),
         ("n_features", str(record.n_features)),
         ("rows", " ".join(f"{kind}:{n}" for kind, n in record.n_rows.items())),
+        ("weights", " ".join(f"{kind}:{_weight(record, kind):g}" for kind in record.n_rows)),
+        ("reduction", record.reduction),
+        ("loss", loss_text(record)),
+        ("structure_weights", ", ".join(record.weights) or "none"),
         ("energy", record.energy),
         ("intercept", _intercept_text(record.intercept.kind, record.intercept.species)),
         ("blocks", format_blocks(record.blocks) if record.blocks else "none"),
         ("scale", f"{record.scale_rule} = {record.scale!r}"),
         ("regularizer", repr(record.regularizer)),
-        ("prior", "identity" if record.prior is None else f"{record.prior.ndim}-dimensional"),
+        ("prior", describe_prior(record.prior)),
     ]
-    data = scaled_data_factor(record)
-    singular = np.linalg.svd(data, compute_uv=False)
-    tolerance = len(singular) * np.finfo(np.float64).eps * singular[0]
-    facts.append(("rank_of_data", f"{int(np.count_nonzero(singular > tolerance))}"))
-    if record.regularizer > 0.0:
-        factor = with_prior(data, prior_root(record), record.regularizer)
-        facts.append(("condition_number", f"{condition_number(factor):.4g}"))
-        solved = np.linalg.solve(factor.T, data.T)
-        facts.append(("effective_parameters", f"{float(np.sum(solved**2)):.6g}"))
+    facts += _spectrum(record)
     facts += [
         (name, repr(value))
         for name in ("alpha_energy", "alpha_force", "alpha_stress")
         if (value := getattr(record, name)) is not None
     ]
     return facts + _provenance(read_hessian_provenance(path))
+
+
+def _weight(record: HessianRecord, kind: RowKind) -> float:
+    """Weight as it was chosen, before a reduction."""
+    return float(getattr(record, WEIGHT_NAMES[kind]))
+
+
+def _spectrum(record: HessianRecord) -> list[tuple[str, str]]:
+    """Rank of the data, condition number of R, and the effective number of parameters."""
+    data = scaled_data_factor(record)
+    singular = svdvals(data)
+    tolerance = len(singular) * np.finfo(np.float64).eps * singular[0]
+    rank = int(np.count_nonzero(singular > tolerance))
+    try:
+        factor = full_factor(record) / scales(record)
+    except RankError:
+        return [("rank_of_data", str(rank)), ("condition_number", "inf")]
+    return [
+        ("rank_of_data", str(rank)),
+        ("condition_number", f"{condition_number(factor):.4g}"),
+        ("effective_parameters", f"{effective_parameters(record):.6g}"),
+    ]
 
 
 def _intercept_text(kind: str, species: tuple[int, ...]) -> str:

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
 
 from prcli.data.dataset import Dataset, block_text
 from prcli.data.hessian_record import HessianRecord
-from prcli.errors import FormatError, MismatchError
+from prcli.errors import MismatchError, RankError, RequestError
 from prcli.numerics.posterior import Posterior
+from prcli.numerics.rigidity import squared_norms, whiten
 from prcli.numerics.rows import column_scales
 from prcli.numerics.square_root import SquareRoot, with_prior
 from prcli.records import RowKind
+from prcli.workflows.prior import describe_prior, root_of
 from prcli.workflows.rows import RowForm
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
-
-#: Eigenvalues of a prior down to minus this share of the largest count as rounding.
-_INDEFINITE_SHARE = 1e-10
 
 
 def check_fits(record: HessianRecord, data: Dataset) -> None:
@@ -49,16 +49,33 @@ def row_form(record: HessianRecord) -> RowForm:
 
 
 def kind_weight(record: HessianRecord, kind: RowKind) -> float:
-    """Weight of the rows of one kind, with the reduction taken into account."""
+    """Weight of the rows of one kind, with the reduction taken into account.
+
+    MACE and metatrain average each term of the loss over its own number of entries; relative
+    to the energies, that weighs a kind by the ratio of the numbers of rows.
+
+    Raises
+    ------
+    RequestError
+        If a mean is asked for and there are no energies to relate it to.
+    """
     weights = {
         "energy": record.energy_weight,
         "force": record.force_weight,
         "stress": record.stress_weight,
     }
-    weight = weights[kind]
-    if record.reduction == "mean" and kind != "energy" and record.n_rows.get(kind):
-        weight *= record.n_rows.get("energy", 0) / record.n_rows[kind]
-    return weight
+    weight, n_rows = weights[kind], record.n_rows.get(kind, 0)
+    if record.reduction == "sum" or kind == "energy" or weight == 0.0 or n_rows == 0:
+        return weight
+    n_energies = record.n_rows.get("energy", 0)
+    if n_energies == 0:
+        raise RequestError(
+            "the reduction mean relates weights to the number of energies, and there are none",
+            where=f"--reduction mean, {kind} rows",
+            expected="energy rows in the Hessian",
+            remedy=f"use --reduction sum, with the number of rows in --{kind}-weight",
+        )
+    return weight * n_energies / n_rows
 
 
 def data_factor(record: HessianRecord) -> FloatArray:
@@ -89,31 +106,12 @@ def prior_root(record: HessianRecord) -> FloatArray:
     FormatError
         If a prior is not positive semidefinite.
     """
-    free = np.zeros(record.intercept.n_columns)
-    prior = record.prior
-    if prior is None:
-        return np.concatenate([np.ones(record.n_features), free])
-    if prior.ndim == 1:
-        if np.any(prior < 0.0):
-            raise FormatError(
-                "the prior has a negative entry",
-                where=f"entry {int(np.argmin(prior))}",
-                expected="a positive semidefinite prior",
-                got=f"{prior.min():g}",
-            )
-        root = np.sqrt(prior)
-        return np.concatenate([root, free]) if len(prior) == record.n_features else root
-    values, vectors = eigh(prior)
-    if values[0] < -_INDEFINITE_SHARE * max(values[-1], 0.0) or values[-1] <= 0.0:
-        raise FormatError(
-            "the prior is not positive semidefinite",
-            expected=f"eigenvalues above {-_INDEFINITE_SHARE:g} of the largest",
-            got=f"{values[0]:g}, the largest being {values[-1]:g}",
-        )
-    full = np.zeros((record.n_columns, record.n_columns))
-    root = np.sqrt(np.maximum(values, 0.0))[:, np.newaxis] * vectors.T
-    full[: len(prior), : len(prior)] = np.linalg.qr(root, mode="r")
-    return full
+    n_free = record.n_columns - record.n_features
+    if record.prior is None:
+        return np.concatenate([np.ones(record.n_features), np.zeros(n_free)])
+    root = root_of(record.prior)
+    n_free = record.n_columns - len(root)
+    return np.pad(root, (0, n_free)) if n_free else root
 
 
 def unscaled_prior_root(record: HessianRecord) -> FloatArray:
@@ -127,13 +125,46 @@ def full_factor(record: HessianRecord) -> FloatArray:
 
     Scaling rows by 1/s and multiplying columns of R by s are the same thing; this way no
     feature is ever divided.
+
+    Raises
+    ------
+    RankError
+        If the Hessian is singular.
     """
-    return with_prior(data_factor(record), unscaled_prior_root(record), record.regularizer)
+    with _naming_the_prior(record):
+        return with_prior(data_factor(record), unscaled_prior_root(record), record.regularizer)
+
+
+def effective_parameters(record: HessianRecord) -> float:
+    """Effective number of parameters, D' − ς² tr(H⁻¹P): how many the data determine.
+
+    It is the sum of the leverages |R⁻ᵀ g|² over the rows of the data factor, which loses no
+    digits where few parameters are determined.
+    """
+    return float(squared_norms(whiten(data_factor(record), full_factor(record))).sum())
 
 
 def posterior(record: HessianRecord) -> Posterior:
     """Begin a selection: the Hessian for rows of unscaled features."""
     return Posterior(data_factor(record), unscaled_prior_root(record), record.regularizer)
+
+
+@contextmanager
+def _naming_the_prior(record: HessianRecord) -> Iterator[None]:
+    """Where a prior leaves directions free, say so: a larger regularizer is no remedy then."""
+    try:
+        yield
+    except RankError as error:
+        if record.prior is None:
+            raise
+        raise RankError(
+            error.what,
+            where=f"{error.where}, with a prior {describe_prior(record.prior)}",
+            expected=error.expected,
+            got=error.got,
+            remedy="leave out features, or basis points of a kernel, that depend linearly on "
+            "others; where the prior is zero, only training rows or another --prior help",
+        ) from error
 
 
 def warn_about_training(record: HessianRecord, data: Dataset) -> None:

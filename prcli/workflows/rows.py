@@ -75,13 +75,18 @@ class EnergyRows:
     form : RowForm
     weight : float
         Every row is multiplied by the square root of this.
+    weights : ndarray of shape (S,), optional
+        And each by the square root of its own.
     """
 
-    def __init__(self, data: Dataset, form: RowForm, weight: float = 1.0) -> None:
+    def __init__(
+        self, data: Dataset, form: RowForm, weight: float = 1.0, weights: FloatArray | None = None
+    ) -> None:
         form.check_width(data)
         self._data = data
         self._form = form
         self._factor = float(np.sqrt(weight))
+        self._factors = None if weights is None else np.sqrt(weights)
 
     @property
     def n_rows(self) -> int:
@@ -96,14 +101,27 @@ class EnergyRows:
     def blocks(self) -> Iterator[tuple[int, FloatArray]]:
         """Yield (first structure, rows)."""
         for start, part, positions in self._data.structure_runs(self._form.block_rows):
-            yield start, self._rows(part, positions)
+            yield start, self._weighted(self._rows(part, positions), start)
+
+    def read(self, first: int, last: int) -> FloatArray:
+        """Rows of structures ``first:last``."""
+        rows = np.empty((last - first, self.n_columns))
+        starts = self._data.starts.tolist()
+        for part, start, stop in zip(self._data.parts, starts[:-1], starts[1:], strict=True):
+            begin, end = max(first, start), min(last, stop)
+            if begin < end:
+                rows[begin - first : end - first] = self._rows(
+                    part, part.positions[begin - start : end - start]
+                )
+        return self._weighted(rows, first)
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> FloatArray:
         """Rows of some structures, in the order given."""
         rows = np.empty((len(indices), self.n_columns))
         for i, index in enumerate(indices):
             part, position = self._data.locate(int(index))
-            rows[i] = self._rows(part, range(position, position + 1))[0]
+            row = self._rows(part, range(position, position + 1))
+            rows[i] = self._weighted(row, int(index))[0]
         return rows
 
     def read_all(self) -> FloatArray:
@@ -125,8 +143,14 @@ class EnergyRows:
             intercept=self._form.intercept,
             counts=_counts_for(part, positions, self._form.intercept),
         )
+        return rows
+
+    def _weighted(self, rows: FloatArray, start: int) -> FloatArray:
+        """Multiply rows of structures from `start` by the roots of their weights, in place."""
         if self._factor != 1.0:
             rows *= self._factor
+        if self._factors is not None:
+            rows *= self._factors[start : start + len(rows), np.newaxis]
         return rows
 
 

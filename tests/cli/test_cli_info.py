@@ -3,11 +3,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
-from builders import write_store
+from builders import counts_of, gradients_of, write_store
 
+from prcli.data.hessian_file import read_hessian
 from prcli.records import Block
+from prcli.workflows.model import effective_parameters
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -53,6 +56,60 @@ def test_hessian(prcli):
     assert float(found["condition_number"]) > 1
     assert 3 < float(found["effective_parameters"]) <= 6
     assert found["command"] == "prcli hessian train.h5 -o h.h5 --intercept species"
+
+
+def test_hessian_with_forces(prcli):
+    counts = counts_of(6, 4)
+    write_store(
+        Path("forces.h5"),
+        6,
+        seed=4,
+        gradients=gradients_of(counts, seed=4),
+        columns={"w": np.linspace(1.0, 2.0, 6)},
+    )
+    options = ("--force-weight", "0.25", "--reduction", "mean", "--stress-components", "9")
+    keys = ("--weight-key", "w", "--force-weight-key", "w")
+    prcli("hessian", "forces.h5", "-o", "h.h5", *options, *keys)
+    found = facts(prcli("info", "h.h5"))
+    assert found["rows"] == f"energy:6 force:{3 * counts.sum()} stress:36"
+    assert found["weights"] == "energy:1 force:0.25 stress:1"
+    assert found["reduction"] == "mean"
+    assert found["loss"] == "squared, 9 components of the stress"
+    assert found["structure_weights"] == "w, force:w"
+    assert found["prior"] == "identity"
+    assert found["rank_of_data"] == "3"
+    expected = effective_parameters(read_hessian("h.h5"))
+    assert float(found["effective_parameters"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_hessian_of_a_robust_loss_with_a_prior(prcli):
+    columns = {"energy": np.zeros(8), "energy_predicted": np.zeros(8)}
+    write_store(Path("e.h5"), columns=columns)
+    np.save("prior.npy", np.ones(3))
+    options = ("--loss", "huber", "--energy-delta", "0.05", "--prior", "prior.npy")
+    prcli("hessian", "e.h5", "-o", "h.h5", *options)
+    found = facts(prcli("info", "h.h5"))
+    assert found["loss"] == "huber, energy_delta 0.05 eV/atom"
+    assert found["structure_weights"] == "none"
+    assert found["prior"] == "diagonal, 3"
+    prcli("hessian", "e.h5", "-o", "i.h5", *options, "--energy", "total")
+    assert facts(prcli("info", "i.h5"))["loss"] == "huber, energy_delta 0.05 eV"
+
+
+def test_hessian_without_regularizer(prcli):
+    prcli("hessian", "train.h5", "-o", "h.h5", "--regularizer", "0")
+    found = facts(prcli("info", "h.h5"))
+    assert float(found["effective_parameters"]) == pytest.approx(3.0, rel=1e-5)
+    assert 1.0 < float(found["condition_number"]) < 1e6
+
+
+def test_singular_hessian_is_described_all_the_same(prcli):
+    prcli("hessian", "train.h5@:2", "-o", "h.h5")
+    with h5py.File("h.h5", "a") as file:
+        file.attrs["regularizer"] = 0.0
+    found = facts(prcli("info", "h.h5"))
+    assert (found["rank_of_data"], found["condition_number"]) == ("2", "inf")
+    assert "effective_parameters" not in found
 
 
 def test_structures_and_arrays(prcli):

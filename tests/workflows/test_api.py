@@ -11,6 +11,7 @@ from builders import (
     atoms_for,
     counts_of,
     frames_of,
+    gradients_of,
     split_frames,
     write_frames,
     write_store,
@@ -25,6 +26,7 @@ PUBLIC = [
     "HessianRecord",
     "ImportRequest",
     "InputOptions",
+    "LossOptions",
     "PrcliError",
     "Scores",
     "Selection",
@@ -205,3 +207,35 @@ def test_import_and_open():
     with prcli.open_store("o.h5") as store:
         assert isinstance(store, prcli.FeatureStore)
         assert store.n_structures == summary.n_structures == 9
+
+
+def test_hessian_takes_weights_a_prior_and_a_loss():
+    counts = counts_of(10, 1)
+    table = prcli.Features(
+        atoms=atoms_for(counts, 3, 1),
+        n_atoms=counts,
+        columns={"w": np.linspace(1.0, 2.0, 10)},
+        **gradients_of(counts, 3, 1),
+    )
+    record = prcli.hessian(
+        table,
+        energy_weight=2.0,
+        force_weight=3.0,
+        stress_weight=0.0,
+        reduction="mean",
+        prior=np.ones(3),
+        loss=prcli.LossOptions(weight_key="w", stress_components=9),
+    )
+    assert (record.energy_weight, record.force_weight, record.stress_weight) == (2.0, 3.0, 0.0)
+    assert (record.reduction, record.weights) == ("mean", ("w",))
+    assert record.loss.stress_components == 9
+    np.testing.assert_array_equal(record.prior, np.ones(3))
+
+
+def test_score_weighs_a_finished_hessian_anew():
+    counts = counts_of(10, 1)
+    table = prcli.Features(atoms=atoms_for(counts, 3, 1), n_atoms=counts, **gradients_of(counts))
+    options = {"force_weight": 7.0, "stress_weight": 0.0, "prior": np.array([1.0, 2.0, 3.0])}
+    found = prcli.score(prcli.hessian(table), "pool.h5", **options)
+    expected = prcli.score(prcli.hessian(table, **options), "pool.h5")
+    np.testing.assert_allclose(found.rigidity, expected.rigidity, rtol=1e-12)

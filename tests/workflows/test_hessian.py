@@ -14,8 +14,7 @@ from prcli.data.features import Features
 from prcli.data.hessian_record import HessianRecord
 from prcli.errors import DuplicateRowsError, FeatureError, MismatchError, RequestError
 from prcli.records import Intercept
-from prcli.workflows import hessian as module
-from prcli.workflows import rows
+from prcli.workflows import rows, training_rows
 from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import HessianOptions, override
 
@@ -103,7 +102,7 @@ def test_size_of_the_blocks_does_not_matter(monkeypatch, n_bytes, step):
     table = Features(atoms=atoms_for(counts, D), n_atoms=counts)
     expected = sum_hessian([dataset(range(6)[::step], table=table)], [], HessianOptions())
     monkeypatch.setattr(rows, "BLOCK_BYTES", n_bytes)
-    monkeypatch.setattr(module, "BLOCK_BYTES", n_bytes)
+    monkeypatch.setattr(training_rows, "BLOCK_BYTES", n_bytes)
     found = sum_hessian([dataset(range(6)[::step], table=table)], [], HessianOptions())
     assert_same_hessian(expected, found)
 
@@ -125,8 +124,6 @@ def halves(**changes: object) -> list[HessianRecord]:
         ({"energy": "total"}, "energy"),
         ({"intercept": Intercept("atom")}, "intercept"),
         ({"energy_weight": 2.0}, "energy_weight"),
-        ({"force_weight": 0.1}, "force_weight"),
-        ({"stress_weight": 0.1}, "stress_weight"),
         ({"reduction": "mean"}, "reduction"),
         ({"prior": np.ones(D)}, "prior"),
     ],
