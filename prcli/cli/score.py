@@ -14,6 +14,7 @@ from prcli.cli.options import (
     overwrite_opt,
     regularizer_opt,
     scale_opt,
+    weight_options,
 )
 
 
@@ -22,10 +23,10 @@ from prcli.cli.options import (
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.option(
     "--per",
-    type=click.Choice(["structure", "atom"]),
+    type=click.Choice(["structure", "atom", "force", "stress"]),
     default="structure",
     show_default=True,
-    help="PR of structures, or LPR of atoms.",
+    help="PR of structures, LPR of atoms, or PR of every component of forces or stresses.",
 )
 @click.option(
     "--order",
@@ -49,6 +50,7 @@ from prcli.cli.options import (
 )
 @scale_opt
 @regularizer_opt
+@weight_options
 @input_options
 @format_opt
 @overwrite_opt
@@ -56,15 +58,17 @@ from prcli.cli.options import (
 def score(
     table_format: str | None, quiet: bool, verbose: bool, threads: int | None, **choices: Any
 ) -> None:
-    """Compute the rigidity of every structure or atom of DATA.
+    """Compute the rigidity of every structure, atom, force or stress of DATA.
 
     HESSIAN is a file of `prcli hessian`; DATA are feature stores or extxyz files with
-    features. The table goes to stdout, least rigid first.
+    features. Forces and stresses need feature stores with gradients. The table goes to
+    stdout, least rigid first.
 
     \b
     Examples:
       prcli score train.hessian pool.h5 --top 20
       prcli score train.hessian pool.h5 --per atom --write scored.xyz > lpr.tsv
+      prcli score train.hessian pool.h5 --per force --below 10 > weak.tsv
     """
     from prcli.cli.requests import hessian_options, input_choices
     from prcli.workflows.score_run import ScoreRequest, ScoreRun
@@ -72,7 +76,7 @@ def score(
     names = ("hessian", "data", "per", "order", "top", "below", "write", "structures", "overwrite")
     request = ScoreRequest(
         **{name: choices[name] for name in names},
-        hessian_options=hessian_options({k: choices[k] for k in ("scale", "regularizer")}),
+        hessian_options=hessian_options(choices),
         inputs=input_choices(choices),
     )
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:

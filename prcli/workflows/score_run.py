@@ -16,22 +16,14 @@ from numpy.typing import NDArray
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.publish import check_not_input, check_output
-from prcli.errors import FeatureError, RequestError
+from prcli.errors import RequestError
 from prcli.records import Progress, no_progress
 from prcli.workflows.frames import Frames
 from prcli.workflows.hessian_options import HessianOptions, override
 from prcli.workflows.inputs import DataArgument, InputOptions, load_hessian, open_input, paths_of
-from prcli.workflows.model import check_fits
-from prcli.workflows.score import (
-    Order,
-    Per,
-    Scores,
-    chosen_rows,
-    score,
-    score_columns,
-    score_table,
-    write_scored,
-)
+from prcli.workflows.score import Per, Scores, check_scorable, score
+from prcli.workflows.score_table import Order, chosen_rows, score_columns, score_table
+from prcli.workflows.score_write import write_scored
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +36,7 @@ class ScoreRequest:
     ----------
     hessian : path or HessianRecord
     data : tuple of DataArgument
-    per : {"structure", "atom"}
+    per : {"structure", "atom", "force", "stress"}
     order : {"rank", "file"}
     top : int, optional
         Only so many of the least rigid.
@@ -55,7 +47,7 @@ class ScoreRequest:
     structures : tuple of path
         Structure files in place of those that the stores name.
     hessian_options : HessianOptions
-        Scale and regularizer in place of those stored.
+        Numbers in place of those stored.
     inputs : InputOptions
     overwrite : bool
     """
@@ -103,14 +95,7 @@ class ScoreRun:
         with ExitStack() as stack:
             self.record = override(load_hessian(request.hessian), request.hessian_options)
             self.data = stack.enter_context(open_input(request.data, "scored", request.inputs))
-            check_fits(self.record, self.data)
-            if request.per == "atom" and not self.data.has_atoms:
-                raise FeatureError(
-                    "rigidities of atoms need features of atoms",
-                    where=self.data.label,
-                    expected="the dataset atoms/features",
-                    remedy="import features with --convention per-atom, or use --per structure",
-                )
+            check_scorable(self.record, self.data, request.per)
             self._frames = None
             if request.write is not None:
                 self._frames = Frames(self.data, request.structures)
@@ -163,6 +148,13 @@ class ScoreRun:
 def _check_write(request: ScoreRequest) -> None:
     """Refuse an output that cannot be written, or that is read."""
     path = str(request.write)
+    if request.per == "stress":
+        raise RequestError(
+            "rigidities of stresses cannot be written into frames",
+            where="--write",
+            expected="--per structure, --per atom or --per force",
+            remedy="take them from the table on stdout",
+        )
     if path == "-" or path.endswith((".gz", ".bz2", ".xz")):
         raise RequestError(
             "scored structures can be written to a plain file only",

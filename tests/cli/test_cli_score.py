@@ -8,7 +8,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from builders import split_frames, write_store
+from builders import counts_of, gradients_of, split_frames, write_store
 
 from prcli.data.hessian_file import read_hessian, write_hessian
 
@@ -290,7 +290,7 @@ def test_hessian_as_data_is_refused(fails):
 
 
 def test_features_on_stdin(prcli):
-    from builders import atoms_for, counts_of, frames_of
+    from builders import atoms_for, frames_of
 
     counts = counts_of(4, 2)
     content = b"".join(frames_of(counts, seed=2, atoms=atoms_for(counts, 3, 2)))
@@ -312,3 +312,159 @@ def test_stdin_is_read_once_per_command(fails):
     assert "once" in fails(
         "score", "h.h5", "-", "-", "--feature-key", "feats", stdin=b"1\n\nC 0 0 0\n"
     )
+
+
+@pytest.fixture
+def forces(hessian, prcli):
+    """Structures of which 0, 1, 3 and 4 have forces and 1 and 3 stresses; a Hessian of all."""
+    train = gradients_of(counts_of(8, 5), 3, 5)
+    write_store(Path("gtrain.h5"), 8, seed=5, gradients=train)
+    given = gradients_of(counts_of(6, 4), 3, 4, forces=[0, 1, 3, 4], stresses=[1, 3])
+    write_store(Path("g.h5"), 6, seed=4, xyz=Path("g.xyz"), gradients=given)
+    command = ("hessian", "gtrain.h5", "-o", "gh.h5", "--force-weight", "0.5")
+    assert prcli(*command, "--stress-weight", "0.25").code == 0
+    return given
+
+
+def covariances(given: dict, kind: int, n_components: int, **weights: float) -> np.ndarray:
+    """G H⁻¹ Gᵀ of every force or stress, with H written out from the file's numbers."""
+    record = read_hessian("gh.h5")
+    weights = {"energy": 1.0, "force": 0.5, "stress": 0.25} | weights
+    matrix = record.regularizer * np.eye(3)
+    for name, factor in record.R.items():
+        matrix += weights[name] * factor.T @ factor / record.scale**2
+    rows = given["gradients"][given["gradient_kind"] == kind] / record.scale
+    groups = rows.reshape(-1, n_components, 3)
+    return groups @ np.linalg.solve(matrix, groups.transpose(0, 2, 1))
+
+
+def numbers(outcome, name: str) -> np.ndarray:
+    return np.array(outcome.column(name), float)
+
+
+def test_columns_of_forces(prcli, forces):
+    outcome = prcli("score", "gh.h5", "g.h5", "--per", "force", "--order", "file")
+    assert outcome.code == 0
+    names = ["index", "source", "frame", "atom", "axis", "pr", "rank", "trace"]
+    assert outcome.table[0] == names
+    assert "warning: 2 of 6 structures have no force rows and are not scored" in outcome.err
+    counts = counts_of(6, 4)[[0, 1, 3, 4]]
+    n_rows = 3 * int(counts.sum())
+    structures = np.repeat([0, 1, 3, 4], 3 * counts).astype(str).tolist()
+    assert outcome.column("index") == outcome.column("frame") == structures
+    assert outcome.column("source") == ["g.xyz"] * n_rows
+    assert outcome.column("atom") == [str(k) for n in counts for k in range(n) for _ in "xyz"]
+    assert outcome.column("axis") == ["x", "y", "z"] * (n_rows // 3)
+    expected = covariances(forces, 1, 3)
+    variances = np.diagonal(expected, axis1=1, axis2=2).ravel()
+    np.testing.assert_allclose(numbers(outcome, "pr"), 1.0 / variances, rtol=1e-9)
+    traces = np.repeat(np.trace(expected, axis1=1, axis2=2), 3)
+    np.testing.assert_allclose(numbers(outcome, "trace"), traces, rtol=1e-9)
+    ranks = np.argsort(np.argsort(-variances)) + 1
+    assert numbers(outcome, "rank").tolist() == ranks.tolist()
+
+
+def test_columns_of_stresses(prcli, forces):
+    outcome = prcli("score", "gh.h5", "g.h5", "--per", "stress", "--order", "file")
+    assert outcome.table[0] == ["index", "source", "frame", "component", "pr", "rank", "trace"]
+    assert "4 of 6 structures have no stress rows" in outcome.err
+    assert outcome.column("index") == outcome.column("frame") == ["1"] * 6 + ["3"] * 6
+    assert outcome.column("component") == ["xx", "yy", "zz", "yz", "xz", "xy"] * 2
+    expected = covariances(forces, 2, 6)
+    variances = np.diagonal(expected, axis1=1, axis2=2).ravel()
+    np.testing.assert_allclose(numbers(outcome, "pr"), 1.0 / variances, rtol=1e-9)
+    traces = np.repeat(np.trace(expected, axis1=1, axis2=2), 6)
+    np.testing.assert_allclose(numbers(outcome, "trace"), traces, rtol=1e-9)
+
+
+def test_slices_of_forces(prcli, forces):
+    whole = prcli("score", "gh.h5", "g.h5", "--per", "force", "--order", "file").table[1:]
+    outcome = prcli("score", "gh.h5", "g.h5@4::-1", "--per", "force", "--order", "file")
+    assert list(dict.fromkeys(outcome.column("frame"))) == ["4", "3", "1", "0"]
+    assert list(dict.fromkeys(outcome.column("index"))) == ["0", "1", "3", "4"]
+    place, pr = slice(2, 5), 5
+    known = {tuple(row[place]): float(row[pr]) for row in whole}
+    for row in outcome.table[1:]:
+        assert float(row[pr]) == pytest.approx(known[tuple(row[place])], rel=1e-12)
+
+
+def test_weight_of_forces_on_the_command_line(prcli, forces):
+    command = ("score", "gh.h5", "g.h5", "--per", "force", "--order", "file")
+    outcome = prcli(*command, "--force-weight", "2")
+    assert "overridden" in outcome.err
+    variances = np.diagonal(covariances(forces, 1, 3, force=2.0), axis1=1, axis2=2).ravel()
+    np.testing.assert_allclose(numbers(outcome, "pr"), 1.0 / variances, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("per", "name"), [("force", "sigma_eV_per_A"), ("stress", "sigma_eV_per_A3")]
+)
+def test_calibrated_hessian_adds_sigma_of_its_kind(prcli, forces, per, name):
+    from dataclasses import replace
+
+    alphas = {"alpha_force": 0.25, "alpha_stress": 0.0625}
+    write_hessian("gc.h5", replace(read_hessian("gh.h5"), **alphas), None)
+    outcome = prcli("score", "gc.h5", "g.h5", "--per", per)
+    assert outcome.table[0][-1] == name
+    expected = alphas[f"alpha_{per}"] / np.sqrt(numbers(outcome, "pr"))
+    np.testing.assert_allclose(numbers(outcome, name), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("per", ["force", "stress"])
+def test_formats_of_gradients_hold_the_same_numbers(prcli, forces, per):
+    command = ("score", "gh.h5", "g.h5", "--per", per)
+    tsv = prcli(*command)
+    rows = [json.loads(line) for line in prcli(*command, "--format", "jsonl").text.splitlines()]
+    assert [list(row) for row in rows] == [tsv.table[0]] * len(rows)
+    for name in tsv.table[0]:
+        assert [str(row[name]) for row in rows] == tsv.column(name)
+    assert list(csv.reader(io.StringIO(prcli(*command, "--format", "csv").text))) == tsv.table
+
+
+def test_top_and_below_of_forces(prcli, forces):
+    command = ("score", "gh.h5", "g.h5", "--per", "force")
+    everything = prcli(*command).table
+    assert prcli(*command, "--top", "4").table == everything[:5]
+    assert prcli(*command, "--below", everything[7][5]).table == everything[:7]
+    in_file = prcli(*command, "--top", "4", "--order", "file").table
+    assert in_file[1:] == sorted(everything[1:5], key=lambda row: (int(row[0]), row[3], row[4]))
+
+
+def test_write_adds_three_numbers_an_atom(prcli, forces):
+    command = ("score", "gh.h5", "g.h5", "--per", "force", "--order", "file")
+    outcome = prcli(*command, "--write", "w.xyz")
+    values = iter(outcome.column("pr"))
+    originals = split_frames(Path("g.xyz").read_bytes())
+    written = split_frames(Path("w.xyz").read_bytes())
+    for index, (frame, original) in enumerate(zip(written, originals, strict=True)):
+        head, line, *atoms = frame.splitlines()
+        assert head == original.splitlines()[0]
+        assert line.replace(b":prcli_force_pr:R:3", b"") == original.splitlines()[1]
+        for atom, before in zip(atoms, original.splitlines()[2:], strict=True):
+            expected = [next(values) if index in (0, 1, 3, 4) else "nan" for _ in "xyz"]
+            assert atom.startswith(before)
+            assert atom[len(before) :].decode().split() == expected
+    again = prcli(*command, "--structures", "w.xyz", "--write", "v.xyz")
+    assert again.code == 0
+    assert Path("v.xyz").read_bytes() == Path("w.xyz").read_bytes()
+
+
+def test_stresses_are_not_written(forces, fails):
+    message = fails("score", "gh.h5", "g.h5", "--per", "stress", "--write", "w.xyz")
+    assert "--per force" in message
+    assert not Path("w.xyz").exists()
+
+
+@pytest.mark.parametrize("per", ["force", "stress"])
+def test_gradients_are_needed_for_forces(forces, fails, per):
+    message = fails("score", "gh.h5", "pool.h5", "--per", per)
+    for text in ("pool.h5", f"no {per} rows", "prcli features import", "--gradients"):
+        assert text in message
+
+
+def test_reduced_gradients_have_no_single_forces(forces, fails):
+    given = gradients_of(counts_of(6, 4), 3, 4, reduced=True)
+    write_store(Path("r.h5"), 6, seed=4, gradients=given)
+    message = fails("score", "gh.h5", "r.h5", "--per", "force")
+    for text in ("r.h5, structure", "reduced", "--reduce-gradients"):
+        assert text in message

@@ -6,6 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from builders import features_of
+from hypothesis import given
+from hypothesis import strategies as st
 
 from prcli.data.dataset import Dataset, Part
 from prcli.data.features import Features
@@ -13,13 +15,14 @@ from prcli.data.hessian_record import HessianRecord
 from prcli.errors import FeatureError, MismatchError, RankError, RequestError
 from prcli.numerics.rows import column_scales
 from prcli.workflows import rows
-from prcli.workflows import score as module
+from prcli.workflows import score_table as module
 from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.model import row_form
 from prcli.workflows.rows import EnergyRows, local_blocks
-from prcli.workflows.score import Scores, chosen_rows, score, score_columns, score_table
+from prcli.workflows.score import Scores, ranks_of, score
 from prcli.workflows.score_run import ScoreRequest, ScoreRun
+from prcli.workflows.score_table import chosen_rows, score_columns, score_table
 
 
 def whole(table: object, name: str = "scored") -> Dataset:
@@ -65,6 +68,12 @@ def test_atoms_know_their_structure_and_element():
     np.testing.assert_array_equal(scores.species, table.species)
 
 
+def test_structures_are_rows_of_their_own():
+    scores = score(hessian(), whole(features_of(5, seed=2)))
+    assert scores.structure.tolist() == [0, 1, 2, 3, 4]
+    assert scores.atom is scores.component is scores.trace is scores.species is None
+
+
 def test_unknown_elements_are_spelled_x():
     table = features_of(3, seed=2, species=None)
     data = whole(table)
@@ -95,10 +104,27 @@ def test_size_of_the_blocks_does_not_matter(monkeypatch, per):
 
 
 def scores_of(values: list[float], alpha: float | None = None) -> Scores:
-    rigidity = np.array(values)
-    rank = np.empty(len(values), dtype=np.int64)
-    rank[np.argsort(rigidity, kind="stable")] = np.arange(1, len(values) + 1)
-    return Scores("structure", rigidity, rank, np.arange(len(values)), None, None, alpha)
+    rigidity, offsets = np.array(values), np.arange(len(values) + 1)
+    return Scores("structure", rigidity, ranks_of(rigidity), offsets, None, alpha)
+
+
+def test_ranks_are_small_integers_in_the_order_of_the_set():
+    ranks = ranks_of(np.array([2.0, np.inf, 1.0, 2.0, np.inf]))
+    assert ranks.tolist() == [2, 4, 1, 3, 5]
+    assert ranks.dtype == np.int32
+
+
+@given(
+    st.lists(st.sampled_from([0.5, 1.0, 2.0, np.inf]), min_size=1, max_size=9),
+    st.sampled_from(["rank", "file"]),
+    st.none() | st.integers(1, 10),
+    st.none() | st.sampled_from([0.1, 1.0, 1.5, np.inf]),
+)
+def test_chosen_rows_are_those_of_a_sort(values, order, top, below):
+    ranked = sorted(range(len(values)), key=lambda i: values[i])[:top]
+    expected = [i for i in ranked if below is None or values[i] < below]
+    found = chosen_rows(scores_of(values), order, top=top, below=below)
+    assert found.tolist() == (expected if order == "rank" else sorted(expected))
 
 
 def test_ties_rank_in_the_order_of_the_set():
@@ -152,6 +178,11 @@ def test_other_width_and_blocks_are_refused():
         score(hessian(), whole(features_of(2, 4)))
     with pytest.raises(MismatchError, match="a:3"):
         score(hessian(), whole(features_of(2, blocks=(Block("a", 3),))))
+
+
+def test_unknown_row_is_refused():
+    with pytest.raises(RequestError, match="structure or atom or force or stress"):
+        score(hessian(), whole(features_of(2, seed=2)), "bond")
 
 
 def test_atoms_are_needed_for_scores_of_atoms():

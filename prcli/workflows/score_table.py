@@ -1,0 +1,124 @@
+"""The table of scores: which rows, in which order, with which columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prcli.data.dataset import Dataset
+from prcli.data.hessian_record import HessianRecord
+from prcli.elements import SYMBOLS
+from prcli.workflows.score import COMPONENTS, Per, Scores
+
+Order: TypeAlias = Literal["rank", "file"]
+Columns: TypeAlias = dict[str, NDArray[np.generic]]
+
+#: Rows that one batch of a table holds.
+_TABLE_ROWS = 1 << 16
+
+#: Columns between those that say where a row comes from and its uncertainty.
+_COLUMNS: dict[Per, tuple[str, ...]] = {
+    "structure": ("n_atoms", "pr", "rank"),
+    "atom": ("atom", "species", "lpr", "rank"),
+    "force": ("atom", "axis", "pr", "rank", "trace"),
+    "stress": ("component", "pr", "rank", "trace"),
+}
+
+
+def chosen_rows(
+    scores: Scores,
+    order: Order = "rank",
+    *,
+    top: int | None = None,
+    below: float | None = None,
+) -> NDArray[np.int64]:
+    """Positions of the rows of a table, in its order.
+
+    Parameters
+    ----------
+    scores : Scores
+    order : {"rank", "file"}
+        Least rigid first, or as in the files.
+    top : int, optional
+        Only so many of the least rigid.
+    below : float, optional
+        Only those of lower rigidity.
+
+    Returns
+    -------
+    positions : ndarray of int
+    """
+    n_rows = len(scores.rank)
+    if below is not None:
+        n_rows = int(np.count_nonzero(scores.rigidity < below))
+    if top is not None:
+        n_rows = min(n_rows, top)
+    # Either way the first ranks are chosen, so that nothing is sorted again.
+    positions = np.flatnonzero(scores.rank <= n_rows)
+    if order == "file":
+        return positions
+    ranked = np.empty_like(positions)
+    ranked[scores.rank[positions] - 1] = positions
+    return ranked
+
+
+def score_columns(scores: Scores, record: HessianRecord) -> tuple[str, ...]:
+    """Names of the columns of the table, stable between versions."""
+    names = ("index", "source", "frame", *_COLUMNS[scores.per])
+    return names if scores.alpha is None else (*names, _sigma_name(scores.per, record))
+
+
+def score_table(
+    scores: Scores, data: Dataset, columns: tuple[str, ...], rows: NDArray[np.int64]
+) -> Iterator[Mapping[str, NDArray[np.generic]]]:
+    """Yield batches of the table, a mapping of column names to arrays of equal length."""
+    sources, source, frame = data.frames()
+    names = np.array(sources, dtype=object)
+    for start in range(0, len(rows), _TABLE_ROWS):
+        here = rows[start : start + _TABLE_ROWS]
+        structure, place = scores.locate(here)
+        rigidity = scores.rigidity[here]
+        batch: Columns = {
+            "index": structure,
+            "source": names[source[structure]],
+            "frame": frame[structure],
+            "n_atoms": data.n_atoms[structure],
+            "rank": scores.rank[here],
+            "lpr" if scores.per == "atom" else "pr": rigidity,
+        }
+        if scores.per == "atom":
+            batch |= {"atom": place, "species": _symbols(scores, here)}
+        elif scores.per in COMPONENTS:
+            batch |= _component_columns(scores, here, place)
+        if scores.alpha is not None:
+            batch[columns[-1]] = scores.alpha / np.sqrt(rigidity)
+        yield {name: batch[name] for name in columns}
+
+
+def _sigma_name(per: Per, record: HessianRecord) -> str:
+    """Name of the column of standard deviations, with its unit."""
+    if per == "structure":
+        return "sigma_eV_per_atom" if record.energy == "per-atom" else "sigma_eV"
+    return {"atom": "sigma_eV", "force": "sigma_eV_per_A", "stress": "sigma_eV_per_A3"}[per]
+
+
+def _symbols(scores: Scores, rows: NDArray[np.int64]) -> NDArray[np.generic]:
+    """Chemical symbols of some atoms; X where they are not known."""
+    numbers = np.zeros(len(rows), dtype=np.uint8)
+    if scores.species is not None:
+        numbers = scores.species[rows]
+    return np.array(SYMBOLS)[numbers]
+
+
+def _component_columns(
+    scores: Scores, rows: NDArray[np.int64], place: NDArray[np.int64]
+) -> Columns:
+    """Columns that only components of forces and stresses have."""
+    component = np.array(COMPONENTS[scores.per])[place % scores.n_components]
+    trace = scores.traces_of(rows // scores.n_components)
+    if scores.per == "stress":
+        return {"component": component, "trace": trace}
+    return {"atom": place // scores.n_components, "axis": component, "trace": trace}
