@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prcli.cli.console import session
+from prcli.cli.features_compute import compute
 from prcli.cli.options import (
     common_options,
+    compose,
     convention_opt,
     feature_key_opt,
     overwrite_opt,
@@ -17,10 +19,53 @@ from prcli.cli.options import (
     skip_invalid_opt,
 )
 
+if TYPE_CHECKING:
+    from prcli.workflows.import_request import ImportSummary
+
+
+GRADIENT_OPTIONS = (
+    click.option(
+        "--gradients",
+        is_flag=True,
+        help="Read gradients with respect to positions and strain from the mts file of --features.",
+    ),
+    click.option(
+        "--position-gradients",
+        metavar="FILE",
+        help="Derivatives of the summed features by positions, (3N, D) or (N, 3, D); their "
+        "negatives are the rows of forces.",
+    ),
+    click.option(
+        "--strain-gradients",
+        metavar="FILE",
+        help="Derivatives of the summed features by nine strains, (S, 3, 3, D), (S, 9, D) or "
+        "(9S, D); made symmetric and divided by the volume, they are the rows of stresses.",
+    ),
+    click.option(
+        "--force-rows",
+        metavar="FILE",
+        help="Rows of forces, (3N, D) or (N, 3, D), with the minus sign inside.",
+    ),
+    click.option(
+        "--stress-rows",
+        metavar="FILE",
+        help="Rows of stresses, (6S, D) or (S, 6, D), divided by the volume: xx yy zz yz xz xy.",
+    ),
+    click.option(
+        "--reduce-gradients",
+        is_flag=True,
+        help="Reduce more than D rows of a structure and kind to D with the same Hessian; "
+        "forces on single atoms are lost.",
+    ),
+)
+
 
 @click.group()
 def features() -> None:
     """Make feature stores, the files that the other commands read."""
+
+
+features.add_command(compute)
 
 
 @features.command("import")
@@ -32,6 +77,7 @@ def features() -> None:
     help="npy, npz, mts or HDF5 file with one row per structure or per atom.",
 )
 @click.option("--array", metavar="NAME", help="Array in a FILE that holds several.")
+@compose(*GRADIENT_OPTIONS)
 @feature_key_opt
 @convention_opt
 @click.option("--blocks", metavar="NAME:WIDTH,...", help="Components of the model, in order.")
@@ -66,6 +112,7 @@ def import_command(
     Examples:
       prcli features import train.xyz --features soap.npy --convention per-atom -o train.h5
       prcli features import out.xyz --feature-key MACE_descriptors -o out.h5
+      prcli features import s.xyz --features soap.mts --convention per-atom --gradients -o s.h5
     """
     from prcli.workflows.features_import import import_features
     from prcli.workflows.import_request import ImportRequest
@@ -76,8 +123,19 @@ def import_command(
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
         summary = import_features(request, progress)
     if not quiet:
-        click.echo(
-            f"prcli: {summary.path}: {summary.n_structures} structures, {summary.n_atoms} atoms, "
-            f"{summary.n_features} features, {summary.dtype}, {summary.convention}",
-            err=True,
-        )
+        click.echo(f"prcli: {summary.path}: {_describe(summary)}", err=True)
+
+
+def _describe(summary: ImportSummary) -> str:
+    """Say on one line what was imported."""
+    parts = [
+        f"{summary.n_structures} structures",
+        f"{summary.n_atoms} atoms",
+        f"{summary.n_features} features",
+        summary.dtype,
+        summary.convention,
+    ]
+    for kind, n_rows in (("force", summary.n_force_rows), ("stress", summary.n_stress_rows)):
+        if n_rows:
+            parts.append(f"{n_rows} {kind} rows")
+    return ", ".join(parts)

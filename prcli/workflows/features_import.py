@@ -11,16 +11,19 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.data.checks import atom_offsets
 from prcli.data.conventions import parse_blocks
 from prcli.data.provenance import make_provenance, stamp_file
 from prcli.data.publish import check_not_input, check_output
+from prcli.data.row_offsets import atom_offsets
 from prcli.data.slices import split_slice
 from prcli.data.source import StoreSource
 from prcli.data.store_writer import StoreWriter
 from prcli.errors import FeatureError, RequestError
 from prcli.records import Progress, Provenance, no_progress
 from prcli.workflows.finite import is_finite
+from prcli.workflows.gradient_readers import FILES
+from prcli.workflows.gradient_sources import check_gradient_options
+from prcli.workflows.import_gradients import ImportGradients, open_gradient_rows
 from prcli.workflows.import_request import ImportRequest, ImportSummary
 from prcli.workflows.import_rows import (
     ArrayFileRows,
@@ -36,7 +39,7 @@ logger = logging.getLogger(__name__)
 def import_features(
     request: ImportRequest, progress: Progress = no_progress, *, spooled: Path | None = None
 ) -> ImportSummary:
-    """Write a feature store from structures and features.
+    """Write a feature store from structures, features and perhaps their gradients.
 
     Parameters
     ----------
@@ -52,29 +55,65 @@ def import_features(
     Raises
     ------
     FeatureError
-        If rows and structures do not fit each other, or features are absent or not finite.
+        If rows and structures do not fit each other, or features or gradients are absent or
+        not finite.
+    RequestError
+        If the request contradicts itself, or no structure can have the gradients asked for.
     OutputError
         If the store cannot be written.
     """
     check_output(request.output, request.overwrite)
-    inputs = [split_slice(request.structures)[0], request.features or ""]
-    check_not_input(request.output, inputs)
+    check_not_input(request.output, [split_slice(request.structures)[0], *_array_files(request)])
     if (request.features is None) == (request.feature_key is None):
         raise RequestError(
             "features must come from one place",
             expected="either --features FILE or --feature-key KEY",
             got="both" if request.features else "neither",
         )
+    check_gradient_options(request)
     with ExitStack() as stack:
         frames = open_structures(request.structures, stack, spooled)
         if request.features is not None:
             rows: ImportRows = ArrayFileRows(request, frames, stack)
         else:
             rows = FrameRows(request, frames)
-        for note in rows.notes:
+        gradients = open_gradient_rows(request, frames, rows, stack)
+        notes = rows.notes + (gradients.notes if gradients else ())
+        for note in notes:
             logger.info("%s", note)
-        skipped = _find_invalid(rows, frames) if request.skip_invalid else np.empty(0, np.int64)
-        return _write(request, frames, rows, skipped, progress)
+        kept = _choose(request, frames, rows, gradients)
+        with _open_store(request, frames, rows, gradients, kept) as writer:
+            _write_features(writer, request, frames, rows, kept, progress)
+            if gradients is not None:
+                gradients.write(writer, kept, progress)
+        return _summarize(request, frames, rows, gradients, kept, notes)
+
+
+def _choose(
+    request: ImportRequest,
+    frames: ImportFrames,
+    rows: ImportRows,
+    gradients: ImportGradients | None,
+) -> NDArray[np.bool_]:
+    """Tell of each structure whether it comes into the store, and list those that do not."""
+    kept = np.ones(len(frames.frame), dtype=np.bool_)
+    if not request.skip_invalid:
+        return kept
+    kept[_find_invalid(rows, frames)] = False
+    if gradients is not None:
+        kept[gradients.find_invalid()] = False
+    if not kept.any():
+        what = "features" if gradients is None else "features and gradients"
+        raise FeatureError(f"no structure has finite {what}", where=request.structures)
+    skipped = frames.frame[~kept].tolist()
+    if skipped:
+        logger.warning(
+            "%d structures left out because %s is not finite: frames %s",
+            len(skipped),
+            "a feature" if gradients is None else "a feature or gradient",
+            ", ".join(map(str, skipped)),
+        )
+    return kept
 
 
 def _find_invalid(rows: ImportRows, frames: ImportFrames) -> NDArray[np.int64]:
@@ -92,24 +131,19 @@ def _find_invalid(rows: ImportRows, frames: ImportFrames) -> NDArray[np.int64]:
     return np.concatenate(found) if found else np.empty(0, np.int64)
 
 
-def _write(
+def _open_store(
     request: ImportRequest,
     frames: ImportFrames,
     rows: ImportRows,
-    skipped: NDArray[np.int64],
-    progress: Progress,
-) -> ImportSummary:
-    kept = np.ones(len(frames.frame), dtype=bool)
-    kept[skipped] = False
-    if not kept.any():
-        raise FeatureError("no structure has finite features", where=request.structures)
-    n_atoms = frames.n_atoms[kept]
-    numbers = np.empty(int(n_atoms.sum()), dtype=np.uint8)
+    gradients: ImportGradients | None,
+    kept: NDArray[np.bool_],
+) -> StoreWriter:
+    """Begin the store of the structures that are kept."""
     per_atom = rows.convention == "per-atom"
     blocks = parse_blocks(request.blocks, rows.n_features) if request.blocks else rows.blocks
-    writer = StoreWriter(
+    return StoreWriter(
         request.output,
-        n_atoms=n_atoms,
+        n_atoms=frames.n_atoms[kept],
         n_features=rows.n_features,
         dtype=rows.dtype,
         convention="sum" if rows.convention == "sum" else "mean",
@@ -118,43 +152,62 @@ def _write(
         atoms=per_atom,
         blocks=blocks,
         source=_source(frames, kept),
+        gradients=None if gradients is None else gradients.shape(kept),
         provenance=_provenance(request, frames),
         overwrite=request.overwrite,
     )
-    with writer:
-        structure = atom = 0
-        for start, stop, block, species_block in rows.runs(frames):
-            keep = kept[start:stop]
-            if not (request.skip_invalid or is_finite(block)):
-                _refuse(block, request, rows, frames, start)
-            keep_atoms = np.repeat(keep, frames.n_atoms[start:stop])
-            chosen = block[keep_atoms if per_atom else keep]
-            numbers[atom : atom + np.count_nonzero(keep_atoms)] = species_block[keep_atoms]
-            if per_atom and len(chosen):
-                writer.write_atoms(atom, chosen)
-                chosen = _means(chosen, frames.n_atoms[start:stop][keep])
-            if len(chosen):
-                writer.write_structures(structure, chosen)
-            structure += int(np.count_nonzero(keep))
-            atom += int(np.count_nonzero(keep_atoms))
-            progress("import", stop, len(frames.frame))
-        writer.write_species(numbers)
-    skipped_frames = tuple(int(i) for i in frames.frame[skipped])
-    if skipped_frames:
-        logger.warning(
-            "%d structures left out because a feature is not finite: frames %s",
-            len(skipped_frames),
-            ", ".join(map(str, skipped_frames)),
-        )
+
+
+def _write_features(
+    writer: StoreWriter,
+    request: ImportRequest,
+    frames: ImportFrames,
+    rows: ImportRows,
+    kept: NDArray[np.bool_],
+    progress: Progress,
+) -> None:
+    """Write features and species of the structures that are kept."""
+    per_atom = rows.convention == "per-atom"
+    numbers = np.empty(int(frames.n_atoms[kept].sum()), dtype=np.uint8)
+    structure = atom = 0
+    for start, stop, block, species_block in rows.runs(frames):
+        keep = kept[start:stop]
+        if not (request.skip_invalid or is_finite(block)):
+            _refuse(block, request, rows, frames, start)
+        keep_atoms = np.repeat(keep, frames.n_atoms[start:stop])
+        chosen = block[keep_atoms if per_atom else keep]
+        numbers[atom : atom + np.count_nonzero(keep_atoms)] = species_block[keep_atoms]
+        if per_atom and len(chosen):
+            writer.write_atoms(atom, chosen)
+            chosen = _means(chosen, frames.n_atoms[start:stop][keep])
+        if len(chosen):
+            writer.write_structures(structure, chosen)
+        structure += int(np.count_nonzero(keep))
+        atom += int(np.count_nonzero(keep_atoms))
+        progress("import", stop, len(frames.frame))
+    writer.write_species(numbers)
+
+
+def _summarize(
+    request: ImportRequest,
+    frames: ImportFrames,
+    rows: ImportRows,
+    gradients: ImportGradients | None,
+    kept: NDArray[np.bool_],
+    notes: tuple[str, ...],
+) -> ImportSummary:
+    """Say what was imported."""
     return ImportSummary(
         path=request.output,
-        n_structures=len(n_atoms),
-        n_atoms=int(n_atoms.sum()),
+        n_structures=int(np.count_nonzero(kept)),
+        n_atoms=int(frames.n_atoms[kept].sum()),
         n_features=rows.n_features,
         dtype=rows.dtype.name,
         convention=rows.convention,
-        skipped=skipped_frames,
-        notes=rows.notes,
+        n_force_rows=0 if gradients is None else gradients.n_rows("force", kept),
+        n_stress_rows=0 if gradients is None else gradients.n_rows("stress", kept),
+        skipped=tuple(frames.frame[~kept].tolist()),
+        notes=notes,
     )
 
 
@@ -207,8 +260,20 @@ def _source(frames: ImportFrames, kept: NDArray[np.bool_]) -> StoreSource | None
 def _provenance(request: ImportRequest, frames: ImportFrames) -> Provenance | None:
     if not request.with_provenance:
         return None
-    inputs = [frames.index.stamp]
-    if request.features is not None:
-        inputs.append(stamp_file(os.fspath(request.features)))
-    settings = {"convention": request.convention, "feature_key": request.feature_key}
+    inputs = [frames.index.stamp, *map(stamp_file, _array_files(request))]
+    settings: dict[str, object] = {
+        "convention": request.convention,
+        "feature_key": request.feature_key,
+    }
+    for origin in FILES:
+        if (path := getattr(request, origin.field)) is not None:
+            settings[origin.field] = os.fspath(path)
+    if request.gradients or len(settings) > 2:
+        settings |= {"gradients": request.gradients, "reduce_gradients": request.reduce_gradients}
     return make_provenance(inputs, settings)
+
+
+def _array_files(request: ImportRequest) -> list[str]:
+    """Files of features and gradients that are read."""
+    paths = [request.features, *(getattr(request, origin.field) for origin in FILES)]
+    return list(dict.fromkeys(os.fspath(path) for path in paths if path is not None))

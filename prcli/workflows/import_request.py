@@ -20,7 +20,8 @@ class ImportRequest:
     features : str, optional
         npy, npz, mts or HDF5 file with one row per structure or per atom.
     array : str, optional
-        Name of the array where `features` holds several.
+        Name of the array where `features` holds several; of files of gradients, too, that have
+        one of this name.
     feature_key : str, optional
         Per-atom column or vector of the comment line, instead of `features`.
     convention : {"mean", "sum", "per-atom"}, optional
@@ -30,6 +31,20 @@ class ImportRequest:
     allow_pickle, skip_invalid, overwrite : bool
     with_provenance : bool
         Whether time, command line and machine are recorded.
+    force_rows : str, optional
+        File with −∂(Σ_j f_j)/∂r, of shape (3N, D) or (N, 3, D).
+    position_gradients : str, optional
+        File with ∂(Σ_j f_j)/∂r, likewise; the sign is changed.
+    stress_rows : str, optional
+        File with (1/V) ∂(Σ_j f_j)/∂ε, of shape (6S, D) or (S, 6, D): xx yy zz yz xz xy.
+    strain_gradients : str, optional
+        File with ∂(Σ_j f_j)/∂ε_ij for nine independent strains, of shape (9S, D), (S, 9, D) or
+        (S, 3, 3, D); made symmetric and divided by the volume.
+    gradients : bool
+        Whether the gradients that the mts file `features` holds are read.
+    reduce_gradients : bool
+        Whether more than D rows of a structure and kind become D rows, which have the same
+        Hessian; what needs the force on an atom needs them all.
     """
 
     structures: str
@@ -43,6 +58,12 @@ class ImportRequest:
     skip_invalid: bool = False
     overwrite: bool = False
     with_provenance: bool = True
+    force_rows: str | None = None
+    position_gradients: str | None = None
+    stress_rows: str | None = None
+    strain_gradients: str | None = None
+    gradients: bool = False
+    reduce_gradients: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,8 +77,10 @@ class ImportSummary:
     dtype : str
     convention : {"mean", "sum", "per-atom"}
         What the rows were.
+    n_force_rows, n_stress_rows : int
+        Gradient rows in the store.
     skipped : tuple of int
-        Frames left out because a feature was not finite.
+        Frames left out because a feature or gradient was not finite.
     notes : tuple of str
         What the user should know.
     """
@@ -68,5 +91,7 @@ class ImportSummary:
     n_features: int
     dtype: str
     convention: RowConvention
+    n_force_rows: int = 0
+    n_stress_rows: int = 0
     skipped: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()

@@ -6,20 +6,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.data.checks import atom_offsets
 from prcli.data.column_layout import column_layout
 from prcli.data.columns import atom_column, species
 from prcli.data.comment_line import comment_values
 from prcli.data.comment_pairs import comment, comment_pairs
 from prcli.data.conventions import RowConvention, check_convention
-from prcli.data.digests import structure_runs
 from prcli.data.extxyz import FrameIndex, index_frames, open_frames
 from prcli.data.formats import looks_rounded, open_array
+from prcli.data.geometry import read_cell
+from prcli.data.row_offsets import atom_offsets, structure_runs
 from prcli.data.slices import parse_slice, split_slice
 from prcli.data.streams import spool
 from prcli.errors import FeatureError, RequestError
@@ -48,6 +49,26 @@ class ImportFrames:
             contents = reader.frames(self.index.offset[frame], self.index.length[frame])
             yield from zip(frame.tolist(), contents, strict=True)
 
+    def contents(self) -> Iterator[tuple[str, bytes]]:
+        """Yield (name for messages, bytes) of every frame."""
+        for frame, content in self.read(range(len(self.frame))):
+            yield f"{self.typed}, frame {frame}", content
+
+    def runs(self, max_atoms: int) -> Iterator[tuple[int, int, Iterator[tuple[str, bytes]]]]:
+        """Yield (first structure, past the last, their `contents`, which must be used up)."""
+        contents = self.contents()
+        for start, stop in structure_runs(self.offsets, max_atoms):
+            yield start, stop, islice(contents, stop - start)
+
+    def periodic_volumes(self) -> NDArray[np.float64]:
+        """Volume of each cell in Å³, (S,); nan for structures not periodic in three directions."""
+        volumes = np.full(len(self.frame), np.nan)
+        for i, (where, content) in enumerate(self.contents()):
+            cell, pbc, _ = read_cell(content, int(self.n_atoms[i]), where)
+            if all(pbc):
+                volumes[i] = abs(np.linalg.det(cell))
+        return volumes
+
 
 def open_structures(argument: str, stack: ExitStack, spooled: Path | None) -> ImportFrames:
     """Index the structures file; standard input is kept in a temporary file first."""
@@ -70,6 +91,7 @@ class ImportRows:
     dtype: np.dtype[np.floating]
     notes: tuple[str, ...] = ()
     blocks: tuple[Block, ...] | None = None
+    gradient_names: tuple[str, ...] = ()
 
     def runs(
         self, frames: ImportFrames
@@ -78,9 +100,9 @@ class ImportRows:
         raise NotImplementedError
 
     @property
-    def n_bytes_per_atom(self) -> int:
-        """Bytes of a row."""
-        return self.n_features * self.dtype.itemsize
+    def max_atoms(self) -> int:
+        """Atoms whose rows fill a block."""
+        return max(1, _BLOCK_BYTES // (self.n_features * self.dtype.itemsize))
 
 
 class ArrayFileRows(ImportRows):
@@ -106,6 +128,9 @@ class ArrayFileRows(ImportRows):
         self.dtype = self._array.dtype
         self.notes = self._array.notes
         self.blocks = self._array.blocks
+        self.gradient_names = self._array.gradient_names
+        if self.gradient_names and not request.gradients:
+            self.notes += ("gradients in the file are not read without --gradients",)
         self._check_labels(frames, request.features)
 
     def _check_labels(self, frames: ImportFrames, where: str) -> None:
@@ -128,13 +153,8 @@ class ArrayFileRows(ImportRows):
         self, frames: ImportFrames
     ) -> Iterator[tuple[int, int, NDArray[np.floating], NDArray[np.uint8]]]:
         """Read rows and species side by side."""
-        most = max(1, _BLOCK_BYTES // self.n_bytes_per_atom)
-        contents = frames.read(range(len(frames.frame)))
-        for start, stop in structure_runs(frames.offsets, most):
-            numbers = [
-                species(content, f"{frames.typed}, frame {frame}")
-                for frame, content in (next(contents) for _ in range(stop - start))
-            ]
+        for start, stop, contents in frames.runs(self.max_atoms):
+            numbers = [species(content, where) for where, content in contents]
             first, last = start, stop
             if self.convention == "per-atom":
                 first, last = int(frames.offsets[start]), int(frames.offsets[stop])
@@ -200,13 +220,9 @@ class FrameRows(ImportRows):
         self, frames: ImportFrames
     ) -> Iterator[tuple[int, int, NDArray[np.floating], NDArray[np.uint8]]]:
         """Parse frame by frame."""
-        most = max(1, _BLOCK_BYTES // self.n_bytes_per_atom)
-        contents = frames.read(range(len(frames.frame)))
-        for start, stop in structure_runs(frames.offsets, most):
+        for start, stop, contents in frames.runs(self.max_atoms):
             rows, numbers = [], []
-            for _ in range(stop - start):
-                frame, content = next(contents)
-                where = f"{frames.typed}, frame {frame}"
+            for where, content in contents:
                 rows.append(self._parse(content, where))
                 numbers.append(species(content, where))
                 if rows[-1].shape[1] != self.n_features:

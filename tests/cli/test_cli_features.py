@@ -15,6 +15,7 @@ from builders import (
     sums_of,
     write_frames,
 )
+from mts_file import MtsBlock, labels, write_mts
 
 COUNTS = counts_of(6, 4)
 ATOMS = atoms_for(COUNTS, 4, 4)
@@ -324,6 +325,88 @@ def test_imported_store_copies_frames(imports, prcli):
         *("select", "--train", "o.h5@:3", "--target", "o.h5@3", "--pool", "o.h5@:1:-1", "-n", "2")
     )
     assert outcome.out == b"".join(frames[int(i)] for i in table.column("frame"))
+
+
+CELL = 'Lattice="4 0 0 0 5 0 0 0 6" Properties=species:S:1:pos:R:3'
+GRADIENTS = np.random.default_rng(5).normal(size=(int(COUNTS.sum()), 3, 4))
+STRAINS = np.random.default_rng(6).normal(size=(len(COUNTS), 3, 3, 4))
+
+
+def periodic_frames():
+    return write_frames(Path("p.xyz"), frames_of(COUNTS, seed=4, comments=[CELL]))
+
+
+def test_gradients_become_rows(imports):
+    periodic_frames()
+    np.save("r.npy", GRADIENTS)
+    np.save("e.npy", STRAINS)
+    outcome = imports(
+        *("p.xyz", "--features", "atoms.npy", "--convention", "per-atom"),
+        *("--position-gradients", "r.npy", "--strain-gradients", "e.npy"),
+    )
+    n_force_rows, n_stress_rows = 3 * COUNTS.sum(), 6 * len(COUNTS)
+    assert f"{n_force_rows} force rows, {n_stress_rows} stress rows" in outcome.err
+    with h5py.File("o.h5") as file:
+        kind = file["gradients/kind"][...]
+        rows = file["gradients/rows"][...]
+        np.testing.assert_array_equal(rows[kind == 1], -GRADIENTS.reshape(-1, 4))
+        stresses = rows[kind == 2].reshape(-1, 6, 4)
+        np.testing.assert_allclose(stresses[:, 1], STRAINS[:, 1, 1] / 120, rtol=1e-15)
+        shear = (STRAINS[:, 1, 2] + STRAINS[:, 2, 1]) / 240
+        np.testing.assert_allclose(stresses[:, 3], shear, rtol=1e-15)
+        owners = file["gradients/structure"][...]
+        np.testing.assert_array_equal(np.bincount(owners), 3 * COUNTS + 6)
+
+
+def test_gradients_of_an_mts_file(imports, refuses):
+    rows = [(i, k) for i, count in enumerate(COUNTS) for k in range(count)]
+    moves = [(j, i, k) for j, (i, k) in enumerate(rows)]
+    gradient = MtsBlock(GRADIENTS, labels(["sample", "system", "atom"], moves))
+    features = MtsBlock(ATOMS, labels(["system", "atom"], rows), (("positions", gradient),))
+    write_mts(Path("f.mts"), labels(["_"], [0]), [features])
+    command = ("s.xyz", "--features", "f.mts", "--convention", "per-atom")
+    assert "gradients in the file are not read without --gradients" in imports(*command).err
+    Path("o.h5").unlink()
+    imports(*command, "--gradients")
+    with h5py.File("o.h5") as file:
+        np.testing.assert_array_equal(file["gradients/rows"][...], -GRADIENTS.reshape(-1, 4))
+    Path("o.h5").unlink()
+    np.save("r.npy", GRADIENTS)
+    message = refuses(*command, "--gradients", "--force-rows", "r.npy")
+    assert "either --force-rows or --gradients" in message
+
+
+def test_reduced_gradients(imports):
+    np.save("r.npy", -GRADIENTS)
+    imports(
+        *("s.xyz", "--features", "atoms.npy", "--convention", "per-atom"),
+        *("--force-rows", "r.npy", "--reduce-gradients"),
+    )
+    with h5py.File("o.h5") as file:
+        assert file["gradients"].attrs["reduced"]
+        assert len(file["gradients/rows"]) == np.minimum(3 * COUNTS, 4).sum()
+
+
+def test_gradients_that_are_not_finite_are_left_out(imports, refuses):
+    gradients = GRADIENTS.copy()
+    gradients[COUNTS[0], 1, 2] = np.nan
+    np.save("r.npy", gradients)
+    command = ("s.xyz", "--features", "atoms.npy", "--convention", "per-atom")
+    message = refuses(*command, "--force-rows", "r.npy")
+    for text in ("r.npy, column 2, for s.xyz, frame 1, atom 0, axis y", "--skip-invalid"):
+        assert text in message
+    outcome = imports(*command, "--force-rows", "r.npy", "--skip-invalid")
+    assert "1 structures left out because a feature or gradient is not finite" in outcome.err
+
+
+def test_gradients_of_other_structures(refuses):
+    np.save("r.npy", GRADIENTS[1:])
+    message = refuses(
+        *("s.xyz", "--features", "atoms.npy", "--convention", "per-atom"),
+        *("--position-gradients", "r.npy"),
+    )
+    for text in ("r.npy", f"3 for each of {COUNTS.sum()} atoms", f"{3 * COUNTS.sum() - 3} rows"):
+        assert text in message
 
 
 def test_group_without_command_shows_help(prcli):
