@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prcli.cli.console import emit_bytes, emit_table, say, session
+from prcli.cli.loss_options import loss_options
 from prcli.cli.options import (
     common_options,
     format_opt,
@@ -84,6 +85,7 @@ _OBJECTIVES = ["mean-pr", "mean-log-pr", "min-pr", "mean-variance", "log-det"]
 )
 @click.option("--memory", metavar="SIZE", help="Memory that may be held, such as 8G.")
 @number_options
+@loss_options
 @input_options
 @format_opt
 @overwrite_opt

@@ -162,13 +162,9 @@ def _separate(
     shortlist: list[Effect], targets: TargetFrame, objective: Objective, weights: FloatArray
 ) -> list[Effect]:
     """Give a factorization of its own to every candidate that errors could put first."""
-    floor = max(effect.gain - effect.uncertainty for effect in shortlist)
-    contenders = [e for e in shortlist if e.gain + e.uncertainty >= floor - TIE * abs(floor)]
-    largest = max(abs(effect.gain) for effect in contenders)
-    settled = all(effect.uncertainty <= 0.1 * TIE * largest for effect in contenders)
-    if len(contenders) == 1 or settled:
+    doubtful = contested(shortlist)
+    if not doubtful:
         return shortlist
-    doubtful = {effect.index for effect in contenders}
     known: dict[bytes, FloatArray] = {}
     result = []
     for effect in shortlist:
@@ -182,3 +178,12 @@ def _separate(
             effect = replace(effect, v_new=v_new, gain=gain, uncertainty=0.0)
         result.append(effect)
     return result
+
+
+def contested(shortlist: list[Effect]) -> set[int]:
+    """Positions of candidates that errors could put first; none where errors do not matter."""
+    floor = max(effect.gain - effect.uncertainty for effect in shortlist)
+    contenders = [e for e in shortlist if e.gain + e.uncertainty >= floor - TIE * abs(floor)]
+    largest = max(abs(effect.gain) for effect in contenders)
+    settled = all(effect.uncertainty <= 0.1 * TIE * largest for effect in contenders)
+    return set() if len(contenders) == 1 or settled else {e.index for e in contenders}

@@ -31,6 +31,10 @@ class SelectionPlan:
         Whether all candidates are held in whitened coordinates, as the greedy search does.
     needs_cross : bool
         Whether all covariances between candidates and targets are held.
+    n_rows : int, optional
+        Rows of all candidates together, where they are blocks of rows; a row each by default.
+    n_products : int
+        Products of rows of the same candidate that are held, where candidates are blocks.
     """
 
     n_candidates: int
@@ -38,16 +42,27 @@ class SelectionPlan:
     n_columns: int
     whitens_pool: bool
     needs_cross: bool
+    n_rows: int | None = None
+    n_products: int = 0
 
     @property
     def whitened_pool(self) -> int:
         """The pool in whitened coordinates, float64."""
-        return 8 * self.n_candidates * self.n_columns * self.whitens_pool
+        return 8 * self._rows * self.n_columns * self.whitens_pool
 
     @property
     def covariances(self) -> int:
         """Covariances between candidates and targets, float64."""
-        return 8 * self.n_candidates * self.n_targets * (self.whitens_pool and self.needs_cross)
+        return 8 * self._rows * self.n_targets * (self.whitens_pool and self.needs_cross)
+
+    @property
+    def products(self) -> int:
+        """Products of rows of the same candidate, float64."""
+        return 8 * self.n_products * self.whitens_pool
+
+    @property
+    def _rows(self) -> int:
+        return self.n_candidates if self.n_rows is None else self.n_rows
 
     @property
     def total(self) -> int:
@@ -55,6 +70,7 @@ class SelectionPlan:
         return (
             self.whitened_pool
             + self.covariances
+            + self.products
             + 8 * _TARGET_COPIES * self.n_targets * self.n_columns
             + 8 * _SQUARES * self.n_columns**2
             + _BYTES_PER_CANDIDATE * self.n_candidates
@@ -63,10 +79,11 @@ class SelectionPlan:
 
     def __str__(self) -> str:
         """Say it in a line."""
+        products = f"products within candidates {format_size(self.products)}, "
         return (
             f"whitened pool {format_size(self.whitened_pool)}, covariances with "
             f"{self.n_targets} targets {format_size(self.covariances)}, "
-            f"{format_size(self.total)} in all"
+            f"{products if self.products else ''}{format_size(self.total)} in all"
         )
 
     def require(self, limit: int) -> None:

@@ -12,20 +12,15 @@ from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
 from prcli.errors import FeatureError, RequestError
 from prcli.numerics.baselines import farthest_point_order, leverage_order, random_order
+from prcli.numerics.block_picker import BlockListPicker, BlockPicker
 from prcli.numerics.greedy import GreedyResult, Pick, normalized, run_selection
 from prcli.numerics.objectives import OBJECTIVES, Objective
 from prcli.numerics.pickers import GreedyPicker, ListPicker, Picker
-from prcli.numerics.posterior import TargetFrame
+from prcli.numerics.posterior import Posterior, TargetFrame
 from prcli.numerics.rigidity import reciprocal, squared_norms, whiten
 from prcli.records import Progress, no_progress
-from prcli.workflows.model import (
-    check_fits,
-    kind_weight,
-    posterior,
-    row_form,
-    unscaled_prior_root,
-    warn_about_training,
-)
+from prcli.workflows.candidate_rows import CandidateRows, Weights
+from prcli.workflows.model import check_fits, posterior, unscaled_prior_root, warn_about_training
 from prcli.workflows.rows import EnergyRows
 from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.targets import Targets, read_targets
@@ -104,9 +99,13 @@ def select(
     *,
     allowed: NDArray[np.bool_] | None = None,
     target_weight: FloatArray | None = None,
+    weights: Weights | None = None,
     progress: Progress = no_progress,
 ) -> Selection:
     """Select candidates.
+
+    A candidate is one row, its energy, or a block of rows where the pool has gradients that
+    the loss counts.
 
     Parameters
     ----------
@@ -121,6 +120,8 @@ def select(
         Candidates that pass a filter.
     target_weight : ndarray of shape (S,), optional
         Weight of each structure of `target`, not negative.
+    weights : Weights, optional
+        Of the rows of the candidates.
     progress : callable
 
     Returns
@@ -140,12 +141,13 @@ def select(
     if target is not None:
         warn_about_training(record, target)
     targets = read_targets(record, target, options, target_weight)
-    result = _run(record, pool, targets, objective, options, allowed, progress)
+    candidates = CandidateRows(pool, record, weights)
+    result = _run(record, candidates, targets, objective, options, allowed, progress)
     if result.drift > LARGEST_DRIFT:
         logger.warning(
             "updated rigidities drifted by %.1e relative to a fresh factorization", result.drift
         )
-    before, after = _all_rigidities(record, pool, targets, result)
+    before, after = _all_rigidities(record, candidates, targets, result)
     return Selection(
         indices=np.array([pick.index for pick in result.picks], dtype=np.int64),
         picks=result.picks,
@@ -232,7 +234,7 @@ def _allowed(
 
 def _run(
     record: HessianRecord,
-    pool: Dataset,
+    candidates: CandidateRows,
     targets: Targets,
     objective: Objective,
     options: SelectOptions,
@@ -240,19 +242,10 @@ def _run(
     progress: Progress,
 ) -> GreedyResult:
     state = posterior(record)
-    source = EnergyRows(pool, row_form(record), kind_weight(record, "energy"))
     weights = normalized(targets.weight[targets.counts] if len(targets.weight) else None, 0)
     frame = TargetFrame(state, targets.rows[targets.counts])
-    picker: Picker
-    if options.strategy == "pr":
-        picker = GreedyPicker(
-            source, frame, state, objective, weights, options.n_to_select, excluded=~allowed
-        )
-    else:
-        order = _baseline_order(record, source, options, allowed)
-        picker = ListPicker(order, source, frame, objective, weights)
     return run_selection(
-        picker,
+        _picker(record, candidates, frame, state, objective, weights, options, allowed),
         frame,
         objective,
         weights,
@@ -263,9 +256,34 @@ def _run(
     )
 
 
+def _picker(
+    record: HessianRecord,
+    candidates: CandidateRows,
+    frame: TargetFrame,
+    state: Posterior,
+    objective: Objective,
+    weights: FloatArray,
+    options: SelectOptions,
+    allowed: NDArray[np.bool_],
+) -> Picker:
+    """Choose who proposes: a greedy search or a baseline, over single rows or blocks."""
+    rows = candidates.energies if candidates.are_single else None
+    if options.strategy == "pr":
+        if rows is not None:
+            return GreedyPicker(
+                rows, frame, state, objective, weights, options.n_to_select, excluded=~allowed
+            )
+        return BlockPicker(candidates, frame, state, objective, weights, excluded=~allowed)
+    order = _baseline_order(record, candidates.described, options, allowed)
+    if rows is not None:
+        return ListPicker(order, rows, frame, objective, weights)
+    return BlockListPicker(order, candidates, frame, objective, weights)
+
+
 def _baseline_order(
     record: HessianRecord, source: EnergyRows, options: SelectOptions, allowed: NDArray[np.bool_]
 ) -> NDArray[np.intp]:
+    """Order of the picks of a baseline; baselines look at the features of structures only."""
     n_to_select = options.n_to_select
     if options.strategy == "random":
         return random_order(np.flatnonzero(allowed), n_to_select, options.seed)
@@ -277,7 +295,7 @@ def _baseline_order(
 
 
 def _all_rigidities(
-    record: HessianRecord, pool: Dataset, targets: Targets, result: GreedyResult
+    record: HessianRecord, candidates: CandidateRows, targets: Targets, result: GreedyResult
 ) -> tuple[FloatArray, FloatArray]:
     """Rigidities of all targets, those that do not count too, by fresh factorizations."""
     before, after = np.empty(len(targets.rows)), np.empty(len(targets.rows))
@@ -285,8 +303,8 @@ def _all_rigidities(
     others = ~targets.counts
     if others.any():
         state = posterior(record)
-        source = EnergyRows(pool, row_form(record), kind_weight(record, "energy"))
         before[others] = squared_norms(whiten(targets.rows[others], state.factor()))
-        state.add(source.take([pick.index for pick in result.picks]))
+        for pick in result.picks:
+            state.add(candidates.take(pick.index))
         after[others] = squared_norms(whiten(targets.rows[others], state.factor()))
     return reciprocal(before), reciprocal(after)

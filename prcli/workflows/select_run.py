@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from prcli.data.dataset import Dataset, check_alike
 from prcli.data.hessian_record import HessianRecord
-from prcli.data.provenance import make_provenance
+from prcli.data.provenance import make_provenance, stamp_file
 from prcli.data.publish import check_not_below, check_output
 from prcli.errors import RequestError
-from prcli.numerics.objectives import OBJECTIVES
 from prcli.parallel.memory import available_memory, format_size
-from prcli.parallel.plan import SelectionPlan
 from prcli.records import Progress, Provenance, no_progress
+from prcli.workflows.candidate_weights import candidate_weights, without_keys
 from prcli.workflows.expressions import parse_expression, where
 from prcli.workflows.frames import Frames
 from prcli.workflows.hessian import sum_hessian
@@ -38,8 +37,12 @@ from prcli.workflows.inputs import (
     stamps_of,
 )
 from prcli.workflows.model import check_fits
+from prcli.workflows.number_settings import number_settings
+from prcli.workflows.prior import prior_files
+from prcli.workflows.row_weights import RowWeights
 from prcli.workflows.select import Selection, check_enough, check_request, select
 from prcli.workflows.select_options import SelectOptions
+from prcli.workflows.select_plan import counted_kinds, plan_selection
 from prcli.workflows.selection_output import selected_frames, write_result
 from prcli.workflows.structure_columns import StructureColumns
 from prcli.workflows.targets import check_weights
@@ -193,8 +196,12 @@ class SelectRun:
         request = self._request
         allowed = self._passing()
         weight = self._target_weight()
+        weights = self._candidate_weights()
         if request.hessian is not None:
-            self.record = override(self._records[0], request.hessian_options)
+            options = request.hessian_options
+            # Weights of structures are for the candidates: the training rows have theirs.
+            options = replace(options, loss=without_keys(options.loss))
+            self.record = override(self._records[0], options)
         else:
             self.record = sum_hessian(
                 self._train, self._records, request.hessian_options, self._progress
@@ -215,6 +222,7 @@ class SelectRun:
             request.options,
             allowed=allowed,
             target_weight=weight,
+            weights=weights,
             progress=self._progress,
         )
         return self.selection
@@ -244,12 +252,24 @@ class SelectRun:
         )
 
     def _columns(self, data: Dataset) -> StructureColumns:
-        """Columns of a set; the pool's structure files may have been named anew."""
+        """Columns of a set."""
+        return StructureColumns(data, lambda: self._open_frames(data))
+
+    def _open_frames(self, data: Dataset) -> Frames:
+        """Open structure files; the pool's may have been named anew."""
         if data is self.pool:
-            return StructureColumns(
-                data, lambda: self._frames or Frames(data, self._request.structures)
-            )
-        return StructureColumns(data, lambda: Frames(data))
+            return self._frames or Frames(data, self._request.structures)
+        return Frames(data)
+
+    def _candidate_weights(self) -> RowWeights | None:
+        pool = self.pool
+        return candidate_weights(
+            pool,
+            self._request.hessian_options.loss,
+            self._records,
+            self._columns(pool),
+            lambda: self._open_frames(pool),
+        )
 
     def _passing(self) -> NDArray[np.bool_] | None:
         if self._filter is None:
@@ -283,18 +303,8 @@ class SelectRun:
 
     def _check_memory(self) -> None:
         """State what will be held, and refuse what does not fit."""
-        options = self._request.options
-        n_targets = 0
-        if self.target is not None:
-            per_atom = options.target_per == "atom"
-            n_targets = self.target.n_atoms_total if per_atom else self.target.n_structures
-        plan = SelectionPlan(
-            n_candidates=self.pool.n_structures,
-            n_targets=n_targets,
-            n_columns=self.pool.n_features,
-            whitens_pool=options.strategy == "pr",
-            needs_cross=OBJECTIVES[options.objective].needs_cross,
-        )
+        kinds = counted_kinds(self._request.hessian_options, self._train, self._records)
+        plan = plan_selection(self.pool, self.target, self._request.options, kinds)
         given = self._request.memory
         limit = available_memory() if given is None else given
         logger.info("plan: %s, of %s", plan, format_size(limit))
@@ -304,17 +314,14 @@ class SelectRun:
         if not self._request.with_provenance:
             return None
         stamps = [stamp_hessian(path) for path in self._hessian_paths]
+        stamps += [stamp_file(path) for path in prior_files(self._request.hessian_options.prior)]
         for data in (*self._train, self.target, self.pool):
             if data is not None:
                 stamps += stamps_of(data)
         record, options = self.record, self._request.options
         settings = {
             "seed": options.seed,
-            "energy": record.energy,
-            "intercept": record.intercept.kind,
-            "scale_rule": record.scale_rule,
-            "scale": record.scale,
-            "regularizer": record.regularizer,
+            **number_settings(record),
             "where": self._request.where,
             "target_weight": self._request.target_weight,
         }

@@ -20,6 +20,7 @@ from prcli.numerics.square_root import condition_number
 from prcli.records import Provenance
 from prcli.workflows.frames import Frames
 from prcli.workflows.model import full_factor, scales
+from prcli.workflows.number_settings import number_settings
 from prcli.workflows.select import Selection
 
 SELECTION_COLUMNS = (
@@ -134,11 +135,8 @@ def report(
         "hessian": {
             "n_structures": record.n_structures,
             "n_features": record.n_features,
-            "energy": record.energy,
-            "intercept": record.intercept.kind,
-            "scale_rule": record.scale_rule,
-            "scale": record.scale,
-            "regularizer": record.regularizer,
+            "n_rows": dict(record.n_rows),
+            **number_settings(record),
             "condition_number": condition_number(full_factor(record) / scales(record)),
         },
         "pool": {

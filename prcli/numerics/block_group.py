@@ -1,0 +1,106 @@
+"""Candidates of one height, in whitened coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prcli.errors import FeatureError
+
+FloatArray = NDArray[np.float64]
+
+#: Numbers that the rows of one part of a group hold: about a cache.
+PART_ELEMENTS = 1 << 18
+
+#: Most candidates of one part.
+PART_CANDIDATES = 1 << 10
+
+
+@dataclass(frozen=True, eq=False)
+class BlockGroup:
+    """Candidates of one height m.
+
+    Attributes
+    ----------
+    members : ndarray of shape (C,)
+        Positions in the pool.
+    rows : ndarray of shape (C, m, D)
+        Whitened rows, each divided by its length.
+    lengths : ndarray of shape (C, m)
+        √(1 + q), q the variance of the row when it was whitened.
+    gram : ndarray of shape (C, m, m)
+        Present covariances of the rows of a block, divided by the lengths.
+    covariances : ndarray of shape (C, m, T)
+        Present covariances with the targets, divided by the lengths.
+    """
+
+    members: NDArray[np.intp]
+    rows: FloatArray
+    lengths: FloatArray
+    gram: FloatArray
+    covariances: FloatArray
+
+    @classmethod
+    def empty(
+        cls, members: NDArray[np.intp], height: int, width: int, n_targets: int
+    ) -> BlockGroup:
+        """Set memory aside."""
+        n = len(members)
+        return cls(
+            members,
+            np.empty((n, height, width)),
+            np.empty((n, height)),
+            np.empty((n, height, height)),
+            np.empty((n, height, n_targets)),
+        )
+
+    @property
+    def height(self) -> int:
+        """Rows of each candidate."""
+        return int(self.rows.shape[1])
+
+    def parts(self) -> Iterator[BlockGroup]:
+        """Yield the runs of candidates that are worked on at a time, as views."""
+        n, height, width = self.rows.shape
+        step = max(1, min(PART_CANDIDATES, PART_ELEMENTS // (height * width)))
+        for start in range(0, n, step):
+            run = slice(start, start + step)
+            yield BlockGroup(
+                self.members[run],
+                self.rows[run],
+                self.lengths[run],
+                self.gram[run],
+                self.covariances[run],
+            )
+
+    def normalize(self) -> None:
+        """Divide rows that have just been whitened by their lengths, and multiply them."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            variances = np.einsum("cij,cij->ci", self.rows, self.rows)
+        finite = np.isfinite(variances).all(axis=1)
+        if not finite.all():
+            raise FeatureError(
+                "features of a candidate are so large that their squares overflow",
+                where=f"candidate {int(self.members[np.argmin(finite)])} of the pool",
+                expected="features of the magnitude of those of the training set",
+                remedy="check the units and the program that wrote them",
+            )
+        np.sqrt(1.0 + variances, out=self.lengths)
+        np.divide(self.rows, self.lengths[:, :, np.newaxis], out=self.rows)
+        np.matmul(self.rows, self.rows.transpose(0, 2, 1), out=self.gram)
+
+    def correlate(self, targets: FloatArray) -> None:
+        """Compute covariances with whitened targets, shape (T, D)."""
+        np.matmul(self.rows, targets.T, out=self.covariances)
+
+    def advance(self, direction: FloatArray, shares: FloatArray) -> None:
+        """Apply a pick to the covariances; see `BlockFrame.add`."""
+        n, height, width = self.rows.shape
+        r = self.rows.reshape(n * height, width) @ direction
+        covariances = self.covariances.reshape(n * height, -1)
+        covariances -= r @ shares
+        r = r.reshape(n, height, -1)
+        np.subtract(self.gram, r @ r.transpose(0, 2, 1), out=self.gram)
