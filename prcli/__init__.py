@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from prcli.data.store import FeatureStore, open_store
     from prcli.data.store_writer import StoreWriter
     from prcli.errors import PrcliError
-    from prcli.workflows.api import hessian, score, select
+    from prcli.workflows.api import calibrate, hessian, score, select
+    from prcli.workflows.calibrate import Calibration
+    from prcli.workflows.calibrate_options import CalibrateOptions
     from prcli.workflows.features_import import import_features
     from prcli.workflows.hessian_options import HessianOptions
     from prcli.workflows.import_request import ImportRequest
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from prcli.workflows.select import Selection
 
 __all__ = [
+    "CalibrateOptions",
+    "Calibration",
     "FeatureStore",
     "Features",
     "HessianOptions",
@@ -43,6 +47,7 @@ __all__ = [
     "Scores",
     "Selection",
     "StoreWriter",
+    "calibrate",
     "hessian",
     "import_features",
     "open_store",
@@ -53,6 +58,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CalibrateOptions": "prcli.workflows.calibrate_options",
+    "Calibration": "prcli.workflows.calibrate",
     "FeatureStore": "prcli.data.store",
     "Features": "prcli.data.features",
     "HessianOptions": "prcli.workflows.hessian_options",
@@ -64,6 +71,7 @@ _HOMES = {
     "Scores": "prcli.workflows.score",
     "Selection": "prcli.workflows.select",
     "StoreWriter": "prcli.data.store_writer",
+    "calibrate": "prcli.workflows.api",
     "hessian": "prcli.workflows.api",
     "import_features": "prcli.workflows.features_import",
     "open_store": "prcli.data.store",

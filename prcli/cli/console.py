@@ -22,6 +22,8 @@ _LABELS = {
     "select": "picks",
     "import": "structures",
     "write": "frames",
+    "calibrate": "validation rows",
+    "gradients": "gradient rows",
 }
 
 

@@ -14,6 +14,7 @@ from prcli.cli.options import (
     provenance_opt,
     refuse_stdout,
 )
+from prcli.cli.regularizer_report import ReportOfHessian, report_options
 
 
 @click.command()
@@ -29,6 +30,7 @@ from prcli.cli.options import (
 @number_options
 @loss_options
 @input_options
+@report_options
 @overwrite_opt
 @provenance_opt
 @common_options
@@ -53,6 +55,7 @@ def hessian(
       prcli hessian train.h5 -o train.hessian
       prcli hessian part-*.hessian -o all.hessian
       prcli hessian train.hessian -o heavier.hessian --force-weight 10
+      prcli hessian train.h5 -o train.hessian --report --target target.h5
     """
     from prcli.cli.requests import hessian_options, input_choices
     from prcli.workflows.hessian_run import HessianRequest, build_hessian
@@ -60,8 +63,10 @@ def hessian(
     request = HessianRequest(
         inputs, output, hessian_options(choices), input_choices(choices), overwrite, with_provenance
     )
+    report = ReportOfHessian(choices, overwrite)
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
         record = build_hessian(request, progress)
+        report.emit(record, progress)
     if not quiet:
         click.echo(
             f"prcli: {output}: {record.n_structures} structures, {record.n_features} features, "

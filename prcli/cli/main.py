@@ -21,6 +21,7 @@ _COMMANDS = {
     "hessian": "prcli.cli.hessian:hessian",
     "score": "prcli.cli.score:score",
     "select": "prcli.cli.select:select",
+    "calibrate": "prcli.cli.calibrate:calibrate",
     "info": "prcli.cli.info:info",
 }
 

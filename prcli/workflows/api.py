@@ -11,7 +11,11 @@ import numpy as np
 from prcli.data.features import Features
 from prcli.data.hessian_record import HessianRecord
 from prcli.records import EnergyKind, InterceptKind, Progress, Reduction, no_progress
+from prcli.workflows import calibrate as calibration
 from prcli.workflows import score as scoring
+from prcli.workflows.calibrate import Calibration
+from prcli.workflows.calibrate_options import CalibrateOptions
+from prcli.workflows.frames import Frames
 from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import HessianOptions, override
 from prcli.workflows.inputs import (
@@ -160,6 +164,49 @@ def score(
     record = override(load_hessian(hessian), options)
     with open_input(_as_tuple(data), "scored", inputs) as opened:
         return scoring.score(record, opened, per, progress)
+
+
+def calibrate(
+    hessian: str | Path | HessianRecord,
+    valid: DataSet,
+    *,
+    options: CalibrateOptions | None = None,
+    structures: Iterable[str | Path] = (),
+    inputs: InputOptions | None = None,
+    progress: Progress = no_progress,
+) -> Calibration:
+    """Fit the regularizer and the calibration factors to a validation set.
+
+    Parameters
+    ----------
+    hessian : path or HessianRecord
+    valid : path, Features, or several
+        Validation structures, with references and predictions in columns or comment lines.
+    options : CalibrateOptions, optional
+    structures : iterable of path
+        Structure files of the set, in place of those that its stores name.
+    inputs : InputOptions, optional
+    progress : callable, optional
+
+    Returns
+    -------
+    calibration : Calibration
+        Its `record` is the calibrated Hessian.
+
+    Raises
+    ------
+    PrcliError
+        If the input cannot be used as asked.
+    """
+    record = load_hessian(hessian)
+    with open_input(_as_tuple(valid), "validation", inputs) as data:
+        return calibration.calibrate(
+            record,
+            data,
+            options or CalibrateOptions(),
+            lambda: Frames(data, tuple(structures)),
+            progress,
+        )
 
 
 def select(

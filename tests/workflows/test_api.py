@@ -20,6 +20,8 @@ from builders import (
 import prcli
 
 PUBLIC = [
+    "CalibrateOptions",
+    "Calibration",
     "FeatureStore",
     "Features",
     "HessianOptions",
@@ -31,6 +33,7 @@ PUBLIC = [
     "Scores",
     "Selection",
     "StoreWriter",
+    "calibrate",
     "hessian",
     "import_features",
     "open_store",
@@ -239,3 +242,18 @@ def test_score_weighs_a_finished_hessian_anew():
     found = prcli.score(prcli.hessian(table), "pool.h5", **options)
     expected = prcli.score(prcli.hessian(table, **options), "pool.h5")
     np.testing.assert_allclose(found.rigidity, expected.rigidity, rtol=1e-12)
+
+
+def test_calibration_keeps_the_regularizer_if_told_to():
+    rng = np.random.default_rng(4)
+    record = prcli.hessian(rng.normal(size=(20, 3)), regularizer=1e-3)
+    columns = {"energy": rng.normal(size=40), "energy_predicted": np.zeros(40)}
+    valid = prcli.Features(rng.normal(size=(40, 3)), columns=columns)
+    options = prcli.CalibrateOptions(keep_regularizer=True)
+    calibrated = prcli.calibrate(record, valid, options=options).record
+    assert calibrated.regularizer == record.regularizer
+    rigidity = prcli.score(record, valid).rigidity
+    expected = np.sqrt(np.mean(columns["energy"] ** 2 * rigidity))
+    assert calibrated.alpha_energy == pytest.approx(expected, rel=1e-10)
+    sigma = prcli.score(calibrated, valid).sigma
+    np.testing.assert_allclose(sigma, expected / np.sqrt(rigidity), rtol=1e-10)
