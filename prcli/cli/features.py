@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prcli.cli.console import session
-from prcli.cli.features_compute import compute
+from prcli.cli.features_compute import compute, split_species
 from prcli.cli.options import (
     common_options,
     compose,
@@ -21,6 +21,26 @@ from prcli.cli.options import (
 
 if TYPE_CHECKING:
     from prcli.workflows.import_request import ImportSummary
+
+
+class ProgramName(click.ParamType[str]):
+    """A program whose files are known."""
+
+    name = "program"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """List the programs."""
+        from prcli.workflows.import_profiles import PROFILES
+
+        return "[" + "|".join(PROFILES) + "]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Take a known name."""
+        from prcli.workflows.import_profiles import PROFILES
+
+        if value not in PROFILES:
+            self.fail(f"{value!r} is not one of {', '.join(PROFILES)}.", param, ctx)
+        return str(value)
 
 
 GRADIENT_OPTIONS = (
@@ -60,6 +80,36 @@ GRADIENT_OPTIONS = (
 )
 
 
+COLUMN_OPTIONS = (
+    click.option(
+        "--per-species",
+        is_flag=True,
+        help="Give each element columns of its own, zero for atoms of others.",
+    ),
+    click.option(
+        "--species",
+        metavar="C,H,...",
+        callback=split_species,
+        help="Elements that get columns; default those that occur. Sets that go together need "
+        "the same.",
+    ),
+    click.option("--blocks", metavar="NAME:WIDTH,...", help="Components of the model, in order."),
+    click.option(
+        "--feature-kind",
+        type=click.Choice(["last-layer", "descriptor"]),
+        help="What features of a network are, if --from does not tell.",
+    ),
+    click.option(
+        "--column",
+        "columns",
+        multiple=True,
+        metavar="[NAME=]KEY",
+        help="Store a key of the comment line as a column, to filter or weigh by; repeatable. "
+        "energy=REF_energy renames. Volume and density are stored anyway.",
+    ),
+)
+
+
 @click.group()
 def features() -> None:
     """Make feature stores, the files that the other commands read."""
@@ -74,14 +124,32 @@ features.add_command(compute)
     "--features",
     "features_file",
     metavar="FILE",
-    help="npy, npz, mts or HDF5 file with one row per structure or per atom.",
+    help="npy, npz, mts or HDF5 file with one row per structure or per atom; table with a column "
+    "of arrays (pickle, parquet, csv); or what the program of --from writes.",
 )
-@click.option("--array", metavar="NAME", help="Array in a FILE that holds several.")
+@click.option(
+    "--from",
+    "program",
+    type=ProgramName(),
+    help="Program that wrote the features: declares their convention, so that none is needed.",
+)
+@click.option("--array", metavar="NAME", help="Array or column in a FILE that holds several.")
+@click.option(
+    "--system",
+    "systems",
+    multiple=True,
+    metavar="NAME",
+    help="Of DeePMD-kit: a system; repeated, in the order of STRUCTURES. Default all, by name.",
+)
 @compose(*GRADIENT_OPTIONS)
 @feature_key_opt
 @convention_opt
-@click.option("--blocks", metavar="NAME:WIDTH,...", help="Components of the model, in order.")
-@click.option("--allow-pickle", is_flag=True, help="Read pickled arrays, which can run code.")
+@compose(*COLUMN_OPTIONS)
+@click.option(
+    "--allow-pickle",
+    is_flag=True,
+    help="Read pickles; only arrays, numbers and text are restored from them.",
+)
 @skip_invalid_opt
 @click.option(
     "-o",
@@ -111,14 +179,15 @@ def import_command(
     \b
     Examples:
       prcli features import train.xyz --features soap.npy --convention per-atom -o train.h5
-      prcli features import out.xyz --feature-key MACE_descriptors -o out.h5
+      prcli features import out.xyz --from mace --column energy=REF_energy -o out.h5
       prcli features import s.xyz --features soap.mts --convention per-atom --gradients -o s.h5
     """
     from prcli.workflows.features_import import import_features
     from prcli.workflows.import_request import ImportRequest
 
-    if (features_file is None) == (choices["feature_key"] is None):
-        raise click.UsageError("Give either --features or --feature-key.")
+    given = (features_file is not None) + (choices["feature_key"] is not None)
+    if given == 2 or (given == 0 and choices["program"] in (None, "array")):
+        raise click.UsageError("Give either --features or --feature-key, or --from.")
     request = ImportRequest(structures, output, features_file, **choices)
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
         summary = import_features(request, progress)

@@ -17,7 +17,7 @@ from prcli.data.alike import block_text, check_alike
 from prcli.data.digests import digests_of
 from prcli.data.part import Part, read_structures
 from prcli.errors import FeatureError, RequestError
-from prcli.records import Block, RowKind
+from prcli.records import Block, FeatureKind, RowKind
 
 __all__ = ["Dataset", "Part", "block_text", "check_alike", "read_structures"]
 
@@ -91,6 +91,12 @@ class Dataset:
     def blocks(self) -> tuple[Block, ...] | None:
         """Components of the model."""
         return self.parts[0].table.blocks
+
+    @property
+    def feature_kinds(self) -> tuple[FeatureKind, ...]:
+        """What features of a network are; empty where no part says so."""
+        kinds = {part.table.feature_kind for part in self.parts}
+        return tuple(sorted(kind for kind in kinds if kind is not None))
 
     @property
     def dtypes(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from prcli.data.gradients import GradientTable
 from prcli.data.row_array import RowArray
 from prcli.data.source import StoreSource
-from prcli.records import Block, Convention
+from prcli.records import Block, Convention, FeatureKind
 
 
 class FeatureTable(Protocol):
@@ -48,6 +48,11 @@ class FeatureTable(Protocol):
     @property
     def blocks(self) -> tuple[Block, ...] | None:
         """Components of the model, in column order."""
+        ...
+
+    @property
+    def feature_kind(self) -> FeatureKind | None:
+        """What features of a network are; None for those of other models, or if not known."""
         ...
 
     @property

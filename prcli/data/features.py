@@ -15,7 +15,7 @@ from prcli.data.gradients import GradientTable
 from prcli.data.row_array import ArrayRows, RowArray
 from prcli.data.source import StoreSource
 from prcli.errors import FeatureError
-from prcli.records import Block, Convention
+from prcli.records import Block, Convention, FeatureKind
 
 
 class Features:
@@ -35,6 +35,8 @@ class Features:
         Atomic numbers.
     blocks : sequence of Block, optional
         Components, in column order.
+    feature_kind : {"last-layer", "descriptor"}, optional
+        What features of a network are.
     columns : mapping of str to (S,) array-like, optional
         Numbers or strings to filter, weigh or calibrate by.
     gradients : (M, D) array-like of float, optional
@@ -66,6 +68,7 @@ class Features:
         convention: Convention = "mean",
         species: ArrayLike | None = None,
         blocks: Sequence[Block] | None = None,
+        feature_kind: FeatureKind | None = None,
         columns: Mapping[str, ArrayLike] | None = None,
         gradients: ArrayLike | None = None,
         gradient_kind: ArrayLike | None = None,
@@ -94,6 +97,7 @@ class Features:
             self.atoms = ArrayRows(rows)
         self.n_features, self.dtype = common_features(self.structures, self.atoms, label)
         self.blocks = checks.check_blocks(blocks, self.n_features, label)
+        self.feature_kind: FeatureKind | None = feature_kind
         self.species: np.ndarray | None = None
         if species is not None:
             self.species = checks.check_species(species, n_atoms_total, label)

@@ -18,7 +18,7 @@ from prcli.data.source import StoreSource, read_source, resolve_source
 from prcli.data.store_gradients import StoreGradients
 from prcli.data.store_writer import StoreWriter
 from prcli.errors import FeatureError, FormatError
-from prcli.records import Block, Convention
+from prcli.records import Block, Convention, FeatureKind
 
 __all__ = [
     "FeatureStore",
@@ -92,6 +92,7 @@ class FeatureStore:
         self._gradients = self._open_gradients()
         self.convention: Convention = self._read_convention()
         self.blocks = self._read_blocks()
+        self.feature_kind = self._read_feature_kind()
         self.species = self._read_species()
         self._columns = self._find_columns()
         self.column_names: tuple[str, ...] = tuple(sorted(self._columns))
@@ -214,6 +215,14 @@ class FeatureStore:
             return checks.check_blocks(store_schema.parse_blocks(text), self.n_features, self.label)
         except (FeatureError, FormatError) as error:
             raise self._misfit(error.what, error.expected, error.got) from error
+
+    def _read_feature_kind(self) -> FeatureKind | None:
+        """Read what features of a network are."""
+        text = hdf5_file.text_attribute(self._file, self.path, store_schema.FEATURE_KIND)
+        if text is not None and text not in store_schema.FEATURE_KINDS:
+            expected = f"the attribute feature_kind = {' or '.join(store_schema.FEATURE_KINDS)}"
+            raise self._misfit("kind of features is not known", expected, repr(text))
+        return cast(FeatureKind | None, text)
 
     def _read_species(self) -> np.ndarray | None:
         """Read or map the atomic numbers."""

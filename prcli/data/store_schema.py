@@ -12,6 +12,9 @@ VERSION = 1
 
 CONVENTIONS = ("mean", "sum")
 
+#: What the features of a network can be; those of other models have no such attribute.
+FEATURE_KINDS = ("last-layer", "descriptor")
+
 STRUCTURES = "structures"
 ATOMS = "atoms"
 GRADIENTS = "gradients"
@@ -32,6 +35,7 @@ REDUCED = "reduced"
 #: Root attributes beside format, version and provenance.
 CONVENTION = "convention"
 BLOCKS = "blocks"
+FEATURE_KIND = "feature_kind"
 CONTENT_DIGEST = "content_digest"
 
 #: Datasets beside `FEATURES` and `N_ATOMS` whose meaning is fixed.

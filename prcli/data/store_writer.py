@@ -26,7 +26,7 @@ from prcli.data.publish import check_output, publish_file
 from prcli.data.rows_in_progress import RowsInProgress
 from prcli.data.source import StoreSource, write_source
 from prcli.data.store_plan import plan_store
-from prcli.records import Block, Convention, Provenance
+from prcli.records import Block, Convention, FeatureKind, Provenance
 
 __all__ = ["GradientShape", "StoreWriter"]
 
@@ -55,6 +55,9 @@ class StoreWriter:
         Atomic numbers; or give them to `write_species` once they are known.
     blocks : sequence of Block, optional
         Components, in column order.
+    feature_kind : {"last-layer", "descriptor"}, optional
+        What features of a network are: inputs of its last layer, or others, whose Hessian is
+        not that of its loss.
     columns : mapping of str to (S,) array-like, optional
         Numbers or strings per structure.
     source : StoreSource, optional
@@ -88,6 +91,7 @@ class StoreWriter:
         atoms: bool = False,
         species: ArrayLike | None = None,
         blocks: Sequence[Block] | None = None,
+        feature_kind: FeatureKind | None = None,
         columns: Mapping[str, ArrayLike] | None = None,
         source: StoreSource | None = None,
         gradients: GradientShape | None = None,
@@ -97,6 +101,7 @@ class StoreWriter:
         self.path = path
         self._overwrite = overwrite
         self._provenance = provenance
+        self._feature_kind = feature_kind
         self._plan = plan_store(
             str(path),
             n_atoms=n_atoms,
@@ -111,6 +116,7 @@ class StoreWriter:
             source=source,
             gradients=gradients,
         )
+        self._late_columns: dict[str, np.ndarray] = {}
         self._species: np.ndarray | None = None
         if species is not None:
             self.write_species(species)
@@ -151,6 +157,7 @@ class StoreWriter:
                 rows.check_complete()
             with writing(self.path):
                 self._write_species()
+                self._write_columns(self._late_columns)
                 self._write_digests()
             self._file = None
 
@@ -207,10 +214,37 @@ class StoreWriter:
         """
         self._species = checks.check_species(species, self._plan.n_atoms_total, str(self.path))
 
+    def write_columns(self, columns: Mapping[str, ArrayLike]) -> None:
+        """Store columns that are known only now, besides those given before.
+
+        Parameters
+        ----------
+        columns : mapping of str to (S,) array-like
+            Numbers or strings per structure.
+
+        Raises
+        ------
+        FeatureError
+            If a name or a length is wrong.
+        ValueError
+            If there is such a column already.
+        """
+        new = checks.check_columns(columns, len(self._plan.n_atoms), str(self.path))
+        if twice := new.keys() & (self._plan.columns | self._late_columns).keys():
+            raise ValueError(f"column {min(twice)!r} is there already")
+        self._late_columns |= new
+
     def _write_species(self) -> None:
         if self._species is not None:
             group = self._file.require_group(store_schema.ATOMS)
             write_array(group, store_schema.SPECIES, self._species)
+
+    def _write_columns(self, columns: Mapping[str, np.ndarray]) -> None:
+        """Write some of the columns."""
+        group = self._file[store_schema.STRUCTURES]
+        for name, values in columns.items():
+            store = write_strings if values.dtype.kind == "U" else write_array
+            store(group, name, values)
 
     def _write(self, name: str, start: int, rows: np.ndarray) -> None:
         """Store a block of rows of a group."""
@@ -232,11 +266,11 @@ class StoreWriter:
         file.attrs[store_schema.CONVENTION] = plan.convention
         if plan.blocks is not None:
             file.attrs[store_schema.BLOCKS] = store_schema.format_blocks(plan.blocks)
+        if self._feature_kind is not None:
+            file.attrs[store_schema.FEATURE_KIND] = self._feature_kind
         structures = file.create_group(store_schema.STRUCTURES)
         write_array(structures, store_schema.N_ATOMS, plan.n_atoms.astype(np.int32))
-        for name, values in plan.columns.items():
-            store = write_strings if values.dtype.kind == "U" else write_array
-            store(structures, name, values)
+        self._write_columns(plan.columns)
         source = file.create_group(store_schema.SOURCE)
         if plan.source is not None:
             write_source(source, plan.source, with_host=self._provenance is not None)
@@ -272,6 +306,6 @@ class StoreWriter:
             atoms_digests=by_atoms,
             species=self._species,
             blocks=plan.blocks,
-            columns=plan.columns,
+            columns=dict(sorted((plan.columns | self._late_columns).items())),
             gradients=gradients,
         )

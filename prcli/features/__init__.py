@@ -1,0 +1,1 @@
+"""From structures to features: what describes atoms, behind one interface."""

@@ -1,0 +1,163 @@
+"""What stands between a request for features and the first batch: settings, elements, checks."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prcli.data.publish import check_not_input, check_output
+from prcli.data.slices import split_slice
+from prcli.elements import ATOMIC_NUMBERS, SYMBOLS
+from prcli.errors import FormatError, InputFileError, OutputError, RequestError
+from prcli.features.featurizer import Featurizer, FeaturizerOptions, make_featurizer
+from prcli.workflows.compute_batches import check_structure
+from prcli.workflows.compute_request import ComputeRequest
+from prcli.workflows.geometries import Structures, Survey
+from prcli.workflows.import_rows import ImportFrames
+
+logger = logging.getLogger(__name__)
+
+
+def check_paths(request: ComputeRequest) -> None:
+    """Refuse, before anything is read, outputs that could not be written."""
+    check_output(request.output, request.overwrite)
+    inputs = [split_slice(request.structures)[0]]
+    if isinstance(request.hypers, (str, os.PathLike)):
+        inputs.append(os.fspath(request.hypers))
+    elif (model := model_path(request.hypers)) is not None:
+        inputs.append(model)
+    check_not_input(request.output, inputs)
+    if request.checkpoint_path is not None:
+        check_output(request.checkpoint_path, overwrite=True)
+        check_not_input(request.checkpoint_path, [*inputs, request.output])
+
+
+def model_path(hypers: Mapping[str, Any] | None) -> str | None:
+    """File of the model that a featurizer runs."""
+    model = (hypers or {}).get("model")
+    return model if isinstance(model, str) else None
+
+
+def check_space(checkpoint: str, n_bytes: int) -> None:
+    """Refuse a checkpoint that would fill the disk together with the store."""
+    folder = Path(os.path.realpath(checkpoint)).parent
+    usage = os.statvfs(folder)
+    free = usage.f_bavail * usage.f_frsize
+    kept = os.path.getsize(checkpoint) if os.path.exists(checkpoint) else 0
+    if 2 * n_bytes - kept > free:
+        raise OutputError(
+            "not enough space for the store and, until it is complete, its checkpoint",
+            where=checkpoint,
+            expected=f"{2 * n_bytes - kept} bytes",
+            got=f"{free} bytes free",
+            remedy="free some space, put the checkpoint elsewhere, or give --no-checkpoint",
+        )
+
+
+def read_hypers(request: ComputeRequest) -> Mapping[str, Any] | None:
+    """Read settings from their file, where they are in one."""
+    if request.hypers is None or isinstance(request.hypers, Mapping):
+        return request.hypers
+    path = os.fspath(request.hypers)
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputFileError(
+            "the hyperparameters cannot be read", where=path, got=error.strerror
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FormatError(
+            "the hyperparameters are not valid TOML", where=path, got=str(error)
+        ) from error
+
+
+def parse_species(symbols: tuple[str, ...] | None) -> tuple[int, ...] | None:
+    """Turn symbols into atomic numbers, increasing."""
+    if symbols is None:
+        return None
+    for symbol in symbols:
+        if symbol not in ATOMIC_NUMBERS:
+            near = difflib.get_close_matches(symbol.capitalize(), SYMBOLS, n=1)
+            raise RequestError(
+                f"element {symbol!r} is not known",
+                where="--species",
+                expected="chemical symbols such as C,H,O",
+                remedy=f"did you mean {near[0]!r}?" if near else None,
+            )
+    if not symbols:
+        raise RequestError("there is no element", where="--species", expected="one or more")
+    return tuple(sorted({ATOMIC_NUMBERS[symbol] for symbol in symbols}))
+
+
+def prepare_featurizer(
+    request: ComputeRequest,
+    hypers: Mapping[str, Any] | None,
+    species: tuple[int, ...],
+    structures: Structures,
+) -> Featurizer:
+    """Make the featurizer, and say what was chosen."""
+    options = FeaturizerOptions(
+        species=species,
+        hypers=hypers,
+        per_species=request.per_species,
+        distinct=request.distinct,
+        gradients=request.kinds,
+        example=next(structures.read(range(1))),
+        where=os.fspath(request.hypers) if isinstance(request.hypers, (str, Path)) else "hypers",
+    )
+    featurizer = make_featurizer(request.featurizer, options)
+    logger.info("%s: %d features per atom", featurizer.name, featurizer.n_features)
+    for name, value in featurizer.settings.items():
+        logger.debug("%s: %s %s", featurizer.name, name, value)
+    if hypers is None and featurizer.settings.get("hypers"):
+        logger.info("default hyperparameters: %s", featurizer.settings["hypers"])
+    has_model = model_path(hypers) is not None
+    if request.species is None and len(species) > 1 and not has_model:
+        symbols = ",".join(SYMBOLS[number] for number in species)
+        logger.info(
+            "columns for the elements that occur; for other sets give --species %s", symbols
+        )
+    return featurizer
+
+
+def check_species(listed: tuple[int, ...], survey: Survey, frames: ImportFrames) -> tuple[int, ...]:
+    """Refuse structures with elements for which there would be no columns."""
+    foreign = ~np.isin(survey.numbers, listed)
+    if foreign.any():
+        atom = int(np.argmax(foreign))
+        structure = int(np.searchsorted(frames.offsets, atom, side="right")) - 1
+        raise RequestError(
+            "structure holds an element for which there are no columns",
+            where=f"{frames.typed}, frame {int(frames.frame[structure])}",
+            expected="one of --species " + ",".join(SYMBOLS[number] for number in listed),
+            got=SYMBOLS[int(survey.numbers[atom])],
+            remedy="add the element to --species, here and for all sets that go together",
+        )
+    return listed
+
+
+def check_structures(
+    request: ComputeRequest,
+    featurizer: Featurizer,
+    survey: Survey,
+    structures: Structures,
+    frames: ImportFrames,
+) -> None:
+    """Refuse structures that lack periodicity where it is needed."""
+    for pbc, position in survey.examples.items():
+        where = f"{frames.typed}, frame {int(frames.frame[position])}"
+        example = next(structures.read(range(position, position + 1)))
+        check_structure(featurizer, example, where)
+        if "stress" in request.kinds and not all(pbc):
+            raise RequestError(
+                "a structure that is not periodic in three directions has no stress",
+                where=where,
+                remedy="give --gradients force, or compute the periodic structures apart",
+            )

@@ -1,0 +1,219 @@
+"""Compute features of structures and write them to a feature store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prcli.data.batch_journal import BatchJournal
+from prcli.data.checks import check_n_atoms
+from prcli.data.provenance import make_provenance, stamp_file
+from prcli.data.source import StoreSource
+from prcli.data.store_writer import StoreWriter
+from prcli.features.featurizer import (
+    Featurizer,
+    find_factory,
+)
+from prcli.records import Progress, Provenance, no_progress
+from prcli.workflows.compute_batches import (
+    Batch,
+    Describer,
+    GradientPlaces,
+    gradient_places,
+    read_record,
+)
+from prcli.workflows.compute_request import ComputeRequest, ComputeSummary
+from prcli.workflows.compute_setup import (
+    check_paths,
+    check_space,
+    check_species,
+    check_structures,
+    model_path,
+    parse_species,
+    prepare_featurizer,
+    read_hypers,
+)
+from prcli.workflows.geometries import Structures, Survey
+from prcli.workflows.import_rows import ImportFrames, open_structures
+
+logger = logging.getLogger(__name__)
+
+
+def compute_features(
+    request: ComputeRequest, progress: Progress = no_progress, *, spooled: Path | None = None
+) -> ComputeSummary:
+    """Write a feature store of structures.
+
+    Parameters
+    ----------
+    request : ComputeRequest
+    progress : callable
+    spooled : Path, optional
+        Where standard input has been kept by the caller, who needs its frames later.
+
+    Returns
+    -------
+    summary : ComputeSummary
+
+    Raises
+    ------
+    RequestError
+        If the featurizer is not there or cannot do what is asked for.
+    FormatError, FeatureError, InputFileError
+        If settings or structures cannot be used.
+    MismatchError
+        If the checkpoint belongs to another request.
+    OutputError
+        If the store or the checkpoint cannot be written.
+    """
+    check_paths(request)
+    find_factory(request.featurizer)
+    hypers = read_hypers(request)
+    listed = parse_species(request.species)
+    with ExitStack() as stack:
+        frames = open_structures(request.structures, stack, spooled)
+        check_n_atoms(frames.n_atoms, frames.typed)
+        structures = Structures(frames)
+        survey = structures.survey(progress)
+        species = check_species(listed, survey, frames) if listed else survey.species
+        featurizer = prepare_featurizer(request, hypers, species, structures)
+        check_structures(request, featurizer, survey, structures, frames)
+        places = gradient_places(frames.n_atoms, request)
+        writer = _open_writer(request, featurizer, survey, places, frames)
+        journal = None
+        if request.checkpoint_path is not None:
+            check_space(request.checkpoint_path, writer.n_bytes)
+            wanted = _journal_request(request, featurizer, frames)
+            journal = stack.enter_context(BatchJournal(request.checkpoint_path, wanted))
+        describer = Describer(frames, structures, featurizer, request, places)
+        n_resumed = _write(writer, describer, journal, frames, places, progress)
+    return ComputeSummary(
+        path=request.output,
+        n_structures=len(frames.frame),
+        n_atoms=int(frames.offsets[-1]),
+        n_features=featurizer.n_features,
+        n_gradient_rows=len(places.kind),
+        dtype=request.dtype,
+        n_resumed=n_resumed,
+    )
+
+
+def _write(
+    writer: StoreWriter,
+    describer: Describer,
+    journal: BatchJournal | None,
+    frames: ImportFrames,
+    places: GradientPlaces,
+    progress: Progress,
+) -> int:
+    """Write all batches, those of an interrupted run first; return how many structures it had."""
+    done = n_resumed = 0
+    total = len(frames.frame)
+    with writer:
+        for batch in _replayed(journal, frames.n_atoms):
+            _write_batch(writer, batch, frames, places)
+            done = n_resumed = batch.stop
+            progress("compute", done, total)
+        if n_resumed:
+            logger.info("%d of %d structures were computed by an earlier run", done, total)
+        for batch in describer.batches(done):
+            if journal is not None:
+                journal.append(batch.record())
+            _write_batch(writer, batch, frames, places)
+            progress("compute", batch.stop, total)
+    return n_resumed
+
+
+def _replayed(journal: BatchJournal | None, n_atoms: NDArray[np.int64]) -> Iterator[Batch]:
+    """Batches that an earlier run has computed."""
+    if journal is not None:
+        for record in journal.replay():
+            yield read_record(record, n_atoms)
+
+
+def _write_batch(
+    writer: StoreWriter, batch: Batch, frames: ImportFrames, places: GradientPlaces
+) -> None:
+    if batch.atoms is not None:
+        writer.write_atoms(int(frames.offsets[batch.start]), batch.atoms)
+    writer.write_structures(batch.start, batch.structures)
+    if batch.gradients is not None:
+        writer.write_gradients(int(places.offsets[batch.start]), batch.gradients)
+
+
+def _open_writer(
+    request: ComputeRequest,
+    featurizer: Featurizer,
+    survey: Survey,
+    places: GradientPlaces,
+    frames: ImportFrames,
+) -> StoreWriter:
+    return StoreWriter(
+        request.output,
+        n_atoms=frames.n_atoms,
+        n_features=featurizer.n_features,
+        dtype=request.dtype,
+        convention="mean",
+        structures=True,
+        structures_dtype="float64" if request.with_atoms else None,
+        atoms=request.with_atoms,
+        species=survey.numbers,
+        blocks=featurizer.blocks,
+        feature_kind=getattr(featurizer, "feature_kind", None),
+        source=_source(frames),
+        gradients=places.shape(request.dtype),
+        provenance=_provenance(request, featurizer, frames),
+        overwrite=request.overwrite,
+    )
+
+
+def _source(frames: ImportFrames) -> StoreSource | None:
+    """Name the frames; those of standard input are gone."""
+    if frames.index.stamp.path == "-":
+        return None
+    return StoreSource(
+        files=(frames.index.stamp,),
+        file=np.zeros(len(frames.frame), dtype=np.int32),
+        frame=frames.frame,
+        offset=frames.index.offset[frames.frame],
+        typed=(frames.typed,),
+    )
+
+
+def _provenance(
+    request: ComputeRequest, featurizer: Featurizer, frames: ImportFrames
+) -> Provenance | None:
+    if not request.with_provenance:
+        return None
+    settings = {
+        "featurizer": featurizer.name,
+        **featurizer.settings,
+        "gradients": list(request.kinds),
+    }
+    stamps = [frames.index.stamp]
+    model = model_path(request.hypers) if isinstance(request.hypers, Mapping) else None
+    digest = featurizer.settings.get("model")
+    if model is not None and isinstance(digest, str):
+        stamps.append(stamp_file(model, digest))
+    return make_provenance(stamps, settings)
+
+
+def _journal_request(
+    request: ComputeRequest, featurizer: Featurizer, frames: ImportFrames
+) -> dict[str, object]:
+    """Tell all that decides the rows."""
+    first, last = int(frames.frame[0]), int(frames.frame[-1])
+    return {
+        "featurizer": featurizer.name,
+        **featurizer.settings,
+        "structures": frames.index.stamp.digest,
+        "frames": f"{len(frames.frame)} from {first} to {last}",
+        "dtype": request.dtype,
+        "atoms": request.with_atoms,
+        "gradients": list(request.kinds),
+    }
