@@ -24,6 +24,7 @@ from prcli.workflows.hessian_options import (
 )
 from prcli.workflows.inner_loss import common_loss, loss_for_data, refuse_keys
 from prcli.workflows.kind_weights import say_defaults, settle_weights
+from prcli.workflows.model import warn_about_descriptors
 from prcli.workflows.prior import load_prior
 from prcli.workflows.rows import RowForm, elements_of
 from prcli.workflows.training_rows import TrainingRows, kinds_of
@@ -65,6 +66,8 @@ def sum_hessian(
     _check_parts(datasets, records, form)
     options = replace(options, prior=load_prior(options.prior, form))
     check_settled(options, records)
+    for data in datasets:
+        warn_about_descriptors(data)
     parts = _training_rows(datasets, records, form, options)
     for rows in parts:
         rows.check()

@@ -178,3 +178,13 @@ def warn_about_training(record: HessianRecord, data: Dataset) -> None:
             data.n_structures,
             data.name,
         )
+
+
+def warn_about_descriptors(data: Dataset) -> None:
+    """Say that descriptors of a network are not what its last layer sees."""
+    if "descriptor" in data.feature_kinds:
+        logger.warning(
+            "the %s set holds descriptors of a network and not its last-layer features: with "
+            "them the Hessian is that of a linear model on the descriptors, not of the network",
+            data.name,
+        )

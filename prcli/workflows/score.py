@@ -18,7 +18,13 @@ from prcli.errors import FeatureError, RequestError
 from prcli.numerics.rigidity import reciprocal, rigidities
 from prcli.records import Progress, no_progress
 from prcli.workflows.gradient_rows import gradient_rows
-from prcli.workflows.model import check_fits, full_factor, row_form, warn_about_training
+from prcli.workflows.model import (
+    check_fits,
+    full_factor,
+    row_form,
+    warn_about_descriptors,
+    warn_about_training,
+)
 from prcli.workflows.rows import EnergyRows, RowForm, local_blocks
 
 logger = logging.getLogger(__name__)
@@ -157,21 +163,22 @@ def score(
     """
     check_scorable(record, data, per)
     warn_about_training(record, data)
-    _warn_of_missing(data, per)
+    warn_about_descriptors(data)
+    warn_of_missing(data, per)
     factor = full_factor(record)
-    offsets = _offsets(data, per)
+    offsets = row_offsets(data, per)
     values, done = np.empty(int(offsets[-1])), 0
     species = None
     if per == "atom" and data.has_species:
         species = np.empty(len(values), dtype=np.uint8)
-    for rows, numbers in _row_blocks(data, row_form(record), per):
+    for rows, numbers in row_blocks(data, row_form(record), per):
         here = slice(done, done + len(rows))
         values[here] = rigidities(rows, factor, overwrite=True)
         if species is not None and numbers is not None:
             species[here] = numbers
         done += len(rows)
         progress("score", done, len(values))
-    return Scores(per, values, ranks_of(values), offsets, species, _alpha(record, per))
+    return Scores(per, values, ranks_of(values), offsets, species, alpha_of(record, per))
 
 
 def check_scorable(record: HessianRecord, data: Dataset, per: Per) -> None:
@@ -234,27 +241,27 @@ def _check_gradients(data: Dataset, kind: GradientKind) -> None:
         )
 
 
-def _warn_of_missing(data: Dataset, per: Per) -> None:
+def warn_of_missing(data: Dataset, per: Per) -> None:
     """Say how many structures have no rows of the kind that is asked for."""
     if per == "force" or per == "stress":
         n_missing = int(np.count_nonzero(data.gradient_counts(per) == 0))
         if n_missing:
             logger.warning(
-                "%d of %d structures have no %s rows and are not scored",
+                "%d of %d structures have no %s rows and are left out",
                 n_missing,
                 data.n_structures,
                 per,
             )
 
 
-def _offsets(data: Dataset, per: Per) -> NDArray[np.int64]:
+def row_offsets(data: Dataset, per: Per) -> NDArray[np.int64]:
     """(S + 1,) first row of each structure, and the number of all."""
     if per == "structure":
         return np.arange(data.n_structures + 1)
     return atom_offsets(data.n_atoms if per == "atom" else data.gradient_counts(per))
 
 
-def _row_blocks(
+def row_blocks(
     data: Dataset, form: RowForm, per: Per
 ) -> Iterator[tuple[FloatArray, NDArray[np.uint8] | None]]:
     """Yield all rows in order, free to be overwritten, with the elements of atoms."""
@@ -270,7 +277,7 @@ def _row_blocks(
                 yield rows, None
 
 
-def _alpha(record: HessianRecord, per: Per) -> float | None:
+def alpha_of(record: HessianRecord, per: Per) -> float | None:
     """Calibration factor of the rows."""
     if per == "force":
         return record.alpha_force

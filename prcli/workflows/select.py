@@ -20,7 +20,13 @@ from prcli.numerics.posterior import Posterior, TargetFrame
 from prcli.numerics.rigidity import reciprocal, squared_norms, whiten
 from prcli.records import Progress, no_progress
 from prcli.workflows.candidate_rows import CandidateRows, Weights
-from prcli.workflows.model import check_fits, posterior, unscaled_prior_root, warn_about_training
+from prcli.workflows.model import (
+    check_fits,
+    posterior,
+    unscaled_prior_root,
+    warn_about_descriptors,
+    warn_about_training,
+)
 from prcli.workflows.rows import EnergyRows
 from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.targets import Targets, read_targets
@@ -136,6 +142,7 @@ def select(
     check_request(pool, target, options)
     for data in (pool, *([] if target is None else [target])):
         check_fits(record, data)
+        warn_about_descriptors(data)
     objective = OBJECTIVES[options.objective]
     allowed, n_in_training = _allowed(record, pool, options, allowed)
     if target is not None:
@@ -273,7 +280,15 @@ def _picker(
             return GreedyPicker(
                 rows, frame, state, objective, weights, options.n_to_select, excluded=~allowed
             )
-        return BlockPicker(candidates, frame, state, objective, weights, excluded=~allowed)
+        return BlockPicker(
+            candidates,
+            frame,
+            state,
+            objective,
+            weights,
+            options.n_to_select,
+            excluded=~allowed,
+        )
     order = _baseline_order(record, candidates.described, options, allowed)
     if rows is not None:
         return ListPicker(order, rows, frame, objective, weights)

@@ -256,3 +256,9 @@ def test_duplicate_of_a_row_in_a_file_is_placed():
     with pytest.raises(DuplicateRowsError) as caught:
         sum_hessian([dataset(range(6, N), range(2, 4))], [build(range(4))], HessianOptions())
     assert "structure 2 of Hessian file 0 and features 5, structure 2" in str(caught.value)
+
+
+@pytest.mark.parametrize(("kind", "said"), [("descriptor", True), ("last-layer", False)])
+def test_descriptors_of_a_network_are_told_from_its_last_layer(kind, said, caplog):
+    sum_hessian([dataset(range(6), table=features_of(6, feature_kind=kind))], [], HessianOptions())
+    assert ("descriptors of a network" in caplog.text) == said
