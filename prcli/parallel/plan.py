@@ -95,10 +95,13 @@ class SelectionPlan:
             Naming what takes how much.
         """
         if self.total > limit:
+            cheaper = "--objective log-det, which needs no covariances, --force-weight 0, "
+            if not self.n_products:
+                cheaper = "--objective mean-variance or log-det, which need no covariances, "
             raise RequestError(
                 "the selection does not fit into memory",
                 expected=f"at most {format_size(limit)}",
                 got=str(self),
-                remedy="use --objective mean-variance or log-det, which need no covariances, "
-                "fewer targets, a part of the pool (pool.h5@::10), or more --memory",
+                remedy=f"use {cheaper}fewer targets, a part of the pool (pool.h5@::10), or more "
+                "--memory",
             )

@@ -28,3 +28,16 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(RequestError, match="does not fit into memory") as caught:
         plan.require(plan.total - 1)
     assert "--objective mean-variance" in str(caught.value)
+
+
+def test_blocks_hold_their_rows_and_products():
+    plan = SelectionPlan(
+        1000, 50, 128, whitens_pool=True, needs_cross=True, n_rows=20_000, n_products=400_000
+    )
+    assert plan.whitened_pool == 8 * 20_000 * 128
+    assert plan.covariances == 8 * 20_000 * 50
+    assert plan.products == 8 * 400_000
+    assert "products within candidates 3.1 MiB" in str(plan)
+    with pytest.raises(RequestError, match="does not fit into memory") as caught:
+        plan.require(1)
+    assert "--force-weight 0" in str(caught.value)
