@@ -21,7 +21,8 @@ class ComputeRequest:
     featurizer : str
         ``soap``, ``lode``, ``python:module:function``, or what an installed package offers.
     structures : str
-        extxyz file, with an optional slice, or ``-`` for standard input.
+        Structure file (extxyz, or what ASE reads), with an optional slice, or ``-`` for extxyz on
+        standard input.
     output : str
         Feature store to write.
     hypers : path or mapping, optional

@@ -11,7 +11,8 @@ import warnings
 
 from prcli.errors import ExpressionError
 
-_MAX_DEPTH = 200
+MAX_DEPTH = 200
+_MAX_TEXT = 10_000
 #: Comparisons, by node.
 COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Eq: "==",
@@ -60,13 +61,25 @@ def parse_tree(source: str) -> ast.expr:
     ExpressionError
         If the text is anything else; the message says in which column.
     """
-    body = _parse(source)
+    body = parse_text(source)
     _check(body, source, 0)
     return body
 
 
-def _parse(source: str) -> ast.expr:
-    """Let Python parse the text."""
+def parse_text(source: str) -> ast.expr:
+    """Let Python parse a text; what it holds is for others to check.
+
+    Raises
+    ------
+    ExpressionError
+        If it is too long, or no expression of Python's.
+    """
+    if len(source) > _MAX_TEXT:
+        raise ExpressionError(
+            "expression is too long",
+            expected=f"at most {_MAX_TEXT} characters",
+            got=f"{len(source)}",
+        )
     try:
         with warnings.catch_warnings():
             # Doubtful text, such as an unknown escape in a string, is an error.
@@ -134,13 +147,13 @@ def _refuse(source: str, node: ast.expr, what: ast.AST) -> ExpressionError:
 
 def _check(node: ast.expr, source: str, depth: int) -> None:
     """Let only nodes pass that the list below has."""
-    if depth > _MAX_DEPTH:
-        raise ExpressionError("expression is nested too deeply", expected=f"{_MAX_DEPTH} levels")
+    if depth > MAX_DEPTH:
+        raise ExpressionError("expression is nested too deeply", expected=f"{MAX_DEPTH} levels")
     match node:
         case ast.Name():
             return
         case ast.Constant(value=bool() | int() | float() | str()):
-            _check_constant(node, source)
+            check_constant(node, source)
             return
         case ast.BoolOp(values=parts):
             pass
@@ -167,7 +180,7 @@ def _check(node: ast.expr, source: str, depth: int) -> None:
         _check(part, source, depth + 1)
 
 
-def _check_constant(node: ast.Constant, source: str) -> None:
+def check_constant(node: ast.Constant, source: str) -> None:
     """Refuse integers that float64 cannot hold."""
     try:
         if isinstance(node.value, int):
@@ -190,10 +203,10 @@ def _check_choices(node: ast.expr, source: str) -> None:
     for element in node.elts:
         match element:
             case ast.Constant(value=bool() | int() | float() | str()):
-                _check_constant(element, source)
+                check_constant(element, source)
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float()) as number):
                 if isinstance(number.value, bool):
                     raise _refuse(source, element, element)
-                _check_constant(number, source)
+                check_constant(number, source)
             case _:
                 raise _refuse(source, element, element)

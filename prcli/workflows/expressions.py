@@ -18,7 +18,6 @@ from prcli.workflows.expression_syntax import ARITHMETIC, COMPARISONS, parse_tre
 from prcli.workflows.operands import Operand, column_operand, constant_operand
 from prcli.workflows.operators import calculate, combine, compare, contain, truth
 
-_MAX_TEXT = 10_000
 _MAX_NAMES = 60
 
 
@@ -123,12 +122,6 @@ def parse_expression(text: str) -> Expression:
     source = text.strip()
     if not source:
         raise ExpressionError("expression is empty", expected="such as n_atoms < 100")
-    if len(source) > _MAX_TEXT:
-        raise ExpressionError(
-            "expression is too long",
-            expected=f"at most {_MAX_TEXT} characters",
-            got=f"{len(source)}",
-        )
     body = parse_tree(source)
     names = frozenset(node.id for node in ast.walk(body) if isinstance(node, ast.Name))
     return Expression(source, names, body)

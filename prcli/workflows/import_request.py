@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from prcli.data.conventions import RowConvention
+from prcli.records import FeatureKind
 
 
 @dataclass(frozen=True)
@@ -14,20 +15,35 @@ class ImportRequest:
     Attributes
     ----------
     structures : str
-        extxyz file, with an optional slice, or ``-`` for standard input.
+        Structure file (extxyz, or what ASE reads), with an optional slice, or ``-`` for extxyz on
+        standard input.
     output : str
         Feature store to write.
     features : str, optional
-        npy, npz, mts or HDF5 file with one row per structure or per atom.
+        npy, npz, mts or HDF5 file with one row per structure or per atom; pickle, parquet or csv
+        file with a column of arrays; or what `program` writes.
+    program : str, optional
+        Program that wrote the features, which declares their convention; see
+        `prcli.workflows.import_profiles`.
     array : str, optional
-        Name of the array where `features` holds several; of files of gradients, too, that have
-        one of this name.
+        Name of the array where `features` holds several, or of the column; of files of
+        gradients, too, that have an array of this name.
+    systems : tuple of str
+        Systems of DeePMD-kit in the order of the structures; all by name if empty.
     feature_key : str, optional
         Per-atom column or vector of the comment line, instead of `features`.
     convention : {"mean", "sum", "per-atom"}, optional
         What the rows are; needed unless `feature_key` names a column.
     blocks : str, optional
         ``name:width,…``, the components of the model in column order.
+    per_species : bool
+        Whether each element gets columns of its own.
+    species : tuple of str, optional
+        Symbols of the elements that get them; by default those that occur.
+    feature_kind : {"last-layer", "descriptor"}, optional
+        What features of a network are, where the program does not tell, or against what it tells.
+    columns : tuple of str
+        Keys of the comment line that become columns of the store, as ``KEY`` or ``NAME=KEY``.
     allow_pickle, skip_invalid, overwrite : bool
     with_provenance : bool
         Whether time, command line and machine are recorded.
@@ -64,6 +80,12 @@ class ImportRequest:
     strain_gradients: str | None = None
     gradients: bool = False
     reduce_gradients: bool = False
+    program: str | None = None
+    systems: tuple[str, ...] = ()
+    per_species: bool = False
+    species: tuple[str, ...] | None = None
+    feature_kind: FeatureKind | None = None
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

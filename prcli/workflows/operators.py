@@ -17,7 +17,7 @@ _ORDER: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_ARITHMETIC: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+NUMBER_OPERATORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
     "+": np.add,
     "-": np.subtract,
     "*": np.multiply,
@@ -136,7 +136,7 @@ def calculate(symbol: str, left: Operand, right: Operand, place: str) -> Operand
                 where=place,
                 expected=f"numbers on both sides of {symbol}",
             )
-    result = np.asarray(_ARITHMETIC[symbol](left.data, right.data))
+    result = np.asarray(NUMBER_OPERATORS[symbol](left.data, right.data))
     return Operand("number", result, left.present & right.present)
 
 
