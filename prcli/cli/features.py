@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prcli.cli.console import session
-from prcli.cli.features_compute import compute, split_species
+from prcli.cli.features_compute import compute
 from prcli.cli.options import (
     common_options,
     compose,
@@ -17,30 +17,12 @@ from prcli.cli.options import (
     provenance_opt,
     refuse_stdout,
     skip_invalid_opt,
+    split_species,
 )
+from prcli.workflows.import_profiles import PROFILES
 
 if TYPE_CHECKING:
     from prcli.workflows.import_request import ImportSummary
-
-
-class ProgramName(click.ParamType[str]):
-    """A program whose files are known."""
-
-    name = "program"
-
-    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
-        """List the programs."""
-        from prcli.workflows.import_profiles import PROFILES
-
-        return "[" + "|".join(PROFILES) + "]"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Take a known name."""
-        from prcli.workflows.import_profiles import PROFILES
-
-        if value not in PROFILES:
-            self.fail(f"{value!r} is not one of {', '.join(PROFILES)}.", param, ctx)
-        return str(value)
 
 
 GRADIENT_OPTIONS = (
@@ -130,7 +112,7 @@ features.add_command(compute)
 @click.option(
     "--from",
     "program",
-    type=ProgramName(),
+    type=click.Choice(list(PROFILES)),
     help="Program that wrote the features: declares their convention, so that none is needed.",
 )
 @click.option("--array", metavar="NAME", help="Array or column in a FILE that holds several.")
@@ -186,7 +168,7 @@ def import_command(
     from prcli.workflows.import_request import ImportRequest
 
     given = (features_file is not None) + (choices["feature_key"] is not None)
-    if given == 2 or (given == 0 and choices["program"] in (None, "array")):
+    if given != 1 and choices["program"] in (None, "array"):
         raise click.UsageError("Give either --features or --feature-key, or --from.")
     request = ImportRequest(structures, output, features_file, **choices)
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:

@@ -17,6 +17,7 @@ from prcli.cli.options import (
     overwrite_opt,
     provenance_opt,
     refuse_stdout,
+    split_species,
 )
 from prcli.cli.stopping import StopRequests
 from prcli.errors import StoppedEarlyError
@@ -81,13 +82,6 @@ def compute() -> None:
     FEATURIZER is one of those below, or python:MODULE:FUNCTION, which is called with a list of
     ase.Atoms and gives an array with one row per atom, or one array per structure.
     """
-
-
-def split_species(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> tuple[str, ...] | None:
-    """Split symbols at commas and spaces."""
-    return None if value is None else tuple(value.replace(",", " ").split())
 
 
 structures_arg = click.argument("structures", metavar="STRUCTURES")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prcli.data.feature_table import FeatureTable
+from prcli.data.featurizer_settings import check_same_settings
 from prcli.errors import MismatchError
 from prcli.records import Block
 
@@ -13,8 +14,9 @@ def check_alike(first: FeatureTable, other: FeatureTable) -> None:
     Raises
     ------
     MismatchError
-        If widths or blocks differ.
+        If widths or blocks differ, or what computed the features, where that is known.
     """
+    check_same_settings(first.featurizer, other.featurizer, f"{first.label} and {other.label}")
     if first.n_features != other.n_features:
         raise MismatchError(
             "feature sets differ in width",

@@ -20,8 +20,9 @@ from typing import IO, Self
 
 import numpy as np
 
+from prcli.data.checkpoint import check_same_request, plain_request
 from prcli.data.hdf5_file import writing
-from prcli.errors import FormatError, MismatchError, OutputError
+from prcli.errors import FormatError, OutputError
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class BatchJournal:
     def __init__(self, path: str | os.PathLike[str], request: Mapping[str, object]) -> None:
         self.path = os.fspath(path)
         self._is_empty = True
-        self._request = json.loads(json.dumps(request))
+        self._request = plain_request(request)
         with writing(self.path):
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
             self._file: IO[bytes] = os.fdopen(descriptor, "r+b", buffering=0)
@@ -159,16 +160,7 @@ class BatchJournal:
                 where=self.path,
                 remedy="give another --checkpoint, or remove the file",
             )
-        names = sorted({*request, *self._request})
-        differing = [name for name in names if request.get(name) != self._request.get(name)]
-        if differing:
-            raise MismatchError(
-                "the checkpoint belongs to another request",
-                where=self.path,
-                expected=_spelt(request, differing),
-                got=_spelt(self._request, differing),
-                remedy="repeat that request, remove the file, or give another --checkpoint",
-            )
+        check_same_request(self.path, request, self._request)
 
     def _read_record(self) -> dict[str, np.ndarray] | None:
         """Read a record; None at the end, or where one was not written as a whole."""
@@ -202,12 +194,3 @@ def _write(file: IO[bytes], piece: memoryview) -> None:
     """Write all of a piece: unbuffered files may take less at a time."""
     while piece:
         piece = piece[file.write(piece) :]
-
-
-def _spelt(request: Mapping[str, object], names: list[str]) -> str:
-    return "; ".join(f"{name} {_shortened(request.get(name))}" for name in names)
-
-
-def _shortened(value: object) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 120 else text[:117] + "..."

@@ -6,7 +6,7 @@ Features of other formats are turned into stores before they come here; see
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -36,7 +36,7 @@ class Dataset:
     Raises
     ------
     MismatchError
-        If the parts differ in width or blocks.
+        If the parts differ in width, blocks, or in what computed their features.
     RequestError
         If there is no structure.
     """
@@ -97,6 +97,12 @@ class Dataset:
         """What features of a network are; empty where no part says so."""
         kinds = {part.table.feature_kind for part in self.parts}
         return tuple(sorted(kind for kind in kinds if kind is not None))
+
+    @property
+    def featurizer(self) -> Mapping[str, object] | None:
+        """Name and settings of what computed the features; None where no part knows."""
+        known = (part.table.featurizer for part in self.parts)
+        return next((each for each in known if each is not None), None)
 
     @property
     def dtypes(self) -> tuple[str, ...]:

@@ -161,15 +161,15 @@ def _open_group(group: Any, name: str, path: Path) -> System:
     """Check the array and the types of one system."""
     where = f"{path}, array {group.name}/{name}"
     types, values = group[_TYPES], group.get(name)
-    shape = getattr(values, "shape", None)
-    fits = shape is not None and len(shape) == EMBEDDINGS[name] and len(types.shape) == 2
+    shape = tuple(getattr(values, "shape", ()))
     places = 1 if EMBEDDINGS[name] == 2 else 2
+    fits = len(shape) == EMBEDDINGS[name] and len(types.shape) == 2
     if not fits or shape[:places] != types.shape[:places]:
         raise FeatureError(
             "array of a system does not fit its atoms",
             where=where,
             expected=f"{EMBEDDINGS[name]} axes, the first of lengths {types.shape[:places]}",
-            got="no such array" if shape is None else f"shape {shape}",
+            got=f"shape {shape}" if shape else "no such array",
         )
     return System(group.name.strip("/"), values, where, np.asarray(types[...]))
 

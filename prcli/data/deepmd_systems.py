@@ -14,7 +14,7 @@ from prcli.data.foreign import ForeignArray, RowIndex
 from prcli.data.hdf5_file import reading
 from prcli.data.row_layout import check_real, float_type, type_notes
 from prcli.data.row_offsets import atom_offsets
-from prcli.errors import FeatureError
+from prcli.errors import FeatureError, FormatError
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,8 @@ class System:
         """Atoms of each frame, (n_frames,); None where nothing tells."""
         n_frames = int(self.values.shape[0])
         if self.types is not None:
-            return np.count_nonzero(self.types >= 0, axis=1).astype(np.int64)
+            counts: NDArray[np.int64] = np.count_nonzero(self.types >= 0, axis=1)
+            return counts
         return np.full(n_frames, self.values.shape[1]) if self.per_atom else None
 
     @cached_property
@@ -155,8 +156,7 @@ def join_systems(
     counts = [system.n_atoms for system in systems if system.n_atoms is not None]
     species = None
     if numbers is not None:
-        types = [system.types for system in systems if system.types is not None]
-        species = np.concatenate([numbers[each[each >= 0]] for each in types])
+        species = np.concatenate([_species(system, numbers) for system in systems])
     return ForeignArray(
         rows,
         where,
@@ -164,3 +164,18 @@ def join_systems(
         n_atoms=np.concatenate(counts) if len(counts) == len(systems) else None,
         species=species,
     )
+
+
+def _species(system: System, numbers: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Find the atomic numbers of the atoms of a system, frame by frame."""
+    assert system.types is not None
+    types = system.types[system.types >= 0]
+    if types.size and int(types.max()) >= len(numbers):
+        raise FormatError(
+            "type of an atom is not in type_map",
+            where=system.where,
+            expected=f"0 to {len(numbers) - 1}",
+            got=str(types.max()),
+        )
+    species: NDArray[np.uint8] = numbers[types]
+    return species

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -53,6 +54,11 @@ class FeatureTable(Protocol):
     @property
     def feature_kind(self) -> FeatureKind | None:
         """What features of a network are; None for those of other models, or if not known."""
+        ...
+
+    @property
+    def featurizer(self) -> Mapping[str, object] | None:
+        """Name and settings of what computed the features; None if that is not known."""
         ...
 
     @property

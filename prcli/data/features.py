@@ -58,6 +58,7 @@ class Features:
     """
 
     source: StoreSource | None = None
+    featurizer: Mapping[str, object] | None = None
 
     def __init__(
         self,

@@ -1,4 +1,8 @@
-"""What kind of file a file is, told from its content and never from its name."""
+"""What kind of file a file is, told from its content.
+
+Only of what has no mark of ours, and none that we know, does ASE tell the format of structures,
+which may take the name for it: a POSCAR has nothing else.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +21,7 @@ import h5py
 from prcli.data import hessian_file, store_schema
 from prcli.data.hdf5_file import open_hdf5, reading, text_attribute
 from prcli.data.publish import RESULT_MARKER
+from prcli.data.structure_formats import is_structure_file
 from prcli.errors import InputFileError
 
 FileKind: TypeAlias = Literal[
@@ -24,6 +29,7 @@ FileKind: TypeAlias = Literal[
     "hessian",
     "hdf5",
     "extxyz",
+    "structures",
     "npy",
     "npz",
     "mts",
@@ -52,7 +58,8 @@ def file_kind(path: str | os.PathLike[str]) -> FileKind:
     -------
     str
         "store", "hessian" or another "hdf5"; "npy", "npz", "mts" or another "zip"; "extxyz",
-        plain or packed by gzip, bzip2 or xz, if the first line is a number of atoms; "table"
+        plain or packed by gzip, bzip2 or xz, if the first line is a number of atoms;
+        "structures" for other formats of structures that can be read; "table"
         if it is a header with a column ``index``, between tabs; "result" for a directory with
         ``report.json``; else "unknown".
 
@@ -71,7 +78,8 @@ def file_kind(path: str | os.PathLike[str]) -> FileKind:
         return "npy"
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _zip_kind(path)
-    return _text_kind(_unpacked_head(path, head))
+    kind = _text_kind(_unpacked_head(path, head))
+    return "structures" if kind == "unknown" and is_structure_file(path) else kind
 
 
 def _read_head(path: str | os.PathLike[str]) -> bytes | None:

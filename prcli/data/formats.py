@@ -11,7 +11,7 @@ from prcli.data import formats_hdf5, formats_mts, formats_npy, formats_npz
 from prcli.data.foreign import ForeignArray, Format, Opening
 from prcli.errors import FormatError, InputFileError
 
-__all__ = ["FORMATS", "ForeignArray", "looks_rounded", "open_array"]
+__all__ = ["FORMATS", "ForeignArray", "looks_rounded", "open_array", "read_head"]
 
 #: In the order in which they are tried: an .mts file is an npz file of a special kind.
 FORMATS: tuple[Format, ...] = (
@@ -75,7 +75,7 @@ def open_array(
         If the array cannot be seen as feature rows, or its labels have gaps.
     """
     path = Path(path)
-    head = _read_head(path)
+    head = read_head(path)
     for known in FORMATS:
         if known.recognises(path, head):
             if components and array is not None and not known.holds(path, array):
@@ -114,8 +114,14 @@ def looks_rounded(values: ArrayLike, decimals: int = 8) -> bool:
     )
 
 
-def _read_head(path: Path) -> bytes:
-    """Return the first bytes of the file."""
+def read_head(path: Path) -> bytes:
+    """Return the first bytes of a file.
+
+    Raises
+    ------
+    InputFileError
+        If it is missing, a folder, or not readable.
+    """
     try:
         with path.open("rb") as file:
             return file.read(_HEAD_BYTES)

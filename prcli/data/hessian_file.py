@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from prcli.data import hdf5_file, store_schema
+from prcli.data.featurizer_settings import format_settings, parse_settings
 from prcli.data.hessian_record import (
     ALPHAS,
     DELTAS,
@@ -125,6 +126,8 @@ def _write_attributes(file: Any, record: HessianRecord) -> None:
         file.attrs["intercept_species"] = np.array(record.intercept.species, dtype=np.uint8)
     if record.blocks is not None:
         file.attrs[store_schema.BLOCKS] = store_schema.format_blocks(record.blocks)
+    if record.featurizer is not None:
+        file.attrs[store_schema.FEATURIZER] = format_settings(record.featurizer)
     _write_loss(file, record)
 
 
@@ -148,6 +151,7 @@ def _read_record(file: Any, path: str) -> HessianRecord:
     fields |= {name: hdf5_file.text_attribute(file, path, name) for name in TEXTS}
     fields |= {name: hdf5_file.number_attribute(file, path, name) for name in ALPHAS}
     blocks = hdf5_file.text_attribute(file, path, store_schema.BLOCKS)
+    featurizer = hdf5_file.text_attribute(file, path, store_schema.FEATURIZER)
     return HessianRecord(
         R={kind: _floats(file, path, f"R/{kind}") for kind in kinds},
         n_rows={kind: int(_number(group[kind], path, "n_rows")) for kind in kinds},
@@ -157,6 +161,7 @@ def _read_record(file: Any, path: str) -> HessianRecord:
         prior=_floats(file, path, "prior") if "prior" in file else None,
         loss=_loss(file, path),
         weights=_weights(file, path),
+        featurizer=parse_settings(featurizer, path),
         **fields,
     )
 

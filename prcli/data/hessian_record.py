@@ -87,6 +87,8 @@ class HessianRecord:
     weights : tuple of str
         Columns whose values multiply the rows, "force:NAME" for those of one kind of row; for
         information.
+    featurizer : mapping, or None
+        Name and settings of what computed the features; None if that is not known.
     """
 
     R: Mapping[RowKind, np.ndarray]
@@ -112,6 +114,7 @@ class HessianRecord:
     prior: np.ndarray | None = None
     loss: Loss = Loss()
     weights: tuple[str, ...] = ()
+    featurizer: Mapping[str, object] | None = None
 
     @property
     def n_columns(self) -> int:

@@ -9,39 +9,66 @@ from __future__ import annotations
 
 import importlib
 import pickle
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import numpy as np
 
 from prcli.errors import FormatError, InputFileError
 
-#: What arrays and scalars of numpy are rebuilt with; numpy 2 renamed ``core``.
-_NUMPY = frozenset(
-    (module, name)
-    for core in ("numpy.core", "numpy._core")
-    for module, name in (
+#: What arrays and numbers are rebuilt with; numpy 2 renamed ``core``.
+_HARMLESS = frozenset(
+    (
         ("numpy", "ndarray"),
         ("numpy", "dtype"),
-        (f"{core}.multiarray", "_reconstruct"),
-        (f"{core}.multiarray", "scalar"),
-        (f"{core}.numeric", "_frombuffer"),
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy.core.multiarray", "scalar"),
+        ("numpy.core.numeric", "_frombuffer"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "scalar"),
+        ("numpy._core.numeric", "_frombuffer"),
         ("_codecs", "encode"),
+        ("builtins", "bytearray"),
+        ("builtins", "complex"),
+        ("builtins", "slice"),
     )
 )
-
-
 _CORE = "numpy._core" if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else "numpy.core"
 
 
 class DeadObject:
-    """What is left of an object whose class is not restored: the state that it was given."""
+    """What is left of an object whose class is not restored: what it was to be made of.
+
+    Attributes
+    ----------
+    origin : str
+        Module and name of the class, or of the function that would have made it.
+    args : tuple
+        Arguments for it.
+    state : object
+        State that it would have been given.
+    """
+
+    origin = ""
+    args: tuple[Any, ...]
+    state: Any
+
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
+        """Keep the arguments."""
+        made = super().__new__(cls)
+        made.args = args
+        made.state = None
+        return made
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        self.state: object = None
+        """Do nothing with the arguments."""
 
     def __setstate__(self, state: object) -> None:
         """Keep the state."""
         self.state = state
+
+    def __call__(self, *args: object, **kwargs: object) -> DeadObject:
+        """Make nothing of what was a function."""
+        return DeadObject(*args)
 
     def append(self, item: object) -> None:
         """Drop an item of what was a list."""
@@ -62,32 +89,23 @@ class PlainUnpickler(pickle.Unpickler):
     Parameters
     ----------
     stream : binary file
-    allowed : set of (str, str)
-        Modules and names that may be called besides those of numpy.
     keeps_dead : bool
         Whether anything else becomes a `DeadObject`, or an error.
     """
 
-    def __init__(
-        self,
-        stream: IO[bytes],
-        allowed: frozenset[tuple[str, str]] = frozenset(),
-        *,
-        keeps_dead: bool = False,
-    ) -> None:
+    def __init__(self, stream: IO[bytes], *, keeps_dead: bool = False) -> None:
         super().__init__(stream)
-        self._allowed = _NUMPY | allowed
         self._keeps_dead = keeps_dead
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what a pickle names, if that is harmless."""
-        if (module, name) in self._allowed:
+        if (module, name) in _HARMLESS:
             package, _, rest = module.rpartition(".")
             if package in ("numpy.core", "numpy._core"):
                 module = f"{_CORE}.{rest}"
             return getattr(importlib.import_module(module), name)
         if self._keeps_dead:
-            return DeadObject
+            return type(name, (DeadObject,), {"origin": f"{module}.{name}"})
         raise pickle.UnpicklingError(f"it names {module}.{name}, which is not restored")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from prcli.data import checks, hdf5_file, store_schema
 from prcli.data.features import absent_column, common_features
+from prcli.data.featurizer_settings import parse_settings
 from prcli.data.gradients import GradientTable
 from prcli.data.row_array import RowArray, map_file, mapped_array, mapped_rows
 from prcli.data.source import StoreSource, read_source, resolve_source
@@ -93,6 +94,8 @@ class FeatureStore:
         self.convention: Convention = self._read_convention()
         self.blocks = self._read_blocks()
         self.feature_kind = self._read_feature_kind()
+        text = hdf5_file.text_attribute(file, path, store_schema.FEATURIZER)
+        self.featurizer = parse_settings(text, self.label)
         self.species = self._read_species()
         self._columns = self._find_columns()
         self.column_names: tuple[str, ...] = tuple(sorted(self._columns))

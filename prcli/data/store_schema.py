@@ -36,6 +36,7 @@ REDUCED = "reduced"
 CONVENTION = "convention"
 BLOCKS = "blocks"
 FEATURE_KIND = "feature_kind"
+FEATURIZER = "featurizer"
 CONTENT_DIGEST = "content_digest"
 
 #: Datasets beside `FEATURES` and `N_ATOMS` whose meaning is fixed.

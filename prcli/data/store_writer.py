@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from prcli.data import checks, store_schema
 from prcli.data.digests import GradientDigests, combine_digests
+from prcli.data.featurizer_settings import format_settings
 from prcli.data.gradients import GradientShape
 from prcli.data.hdf5_file import (
     create_contiguous,
@@ -58,6 +59,8 @@ class StoreWriter:
     feature_kind : {"last-layer", "descriptor"}, optional
         What features of a network are: inputs of its last layer, or others, whose Hessian is
         not that of its loss.
+    featurizer : mapping, optional
+        What computed the features; see `prcli.data.featurizer_settings.named_settings`.
     columns : mapping of str to (S,) array-like, optional
         Numbers or strings per structure.
     source : StoreSource, optional
@@ -92,6 +95,7 @@ class StoreWriter:
         species: ArrayLike | None = None,
         blocks: Sequence[Block] | None = None,
         feature_kind: FeatureKind | None = None,
+        featurizer: Mapping[str, object] | None = None,
         columns: Mapping[str, ArrayLike] | None = None,
         source: StoreSource | None = None,
         gradients: GradientShape | None = None,
@@ -102,6 +106,7 @@ class StoreWriter:
         self._overwrite = overwrite
         self._provenance = provenance
         self._feature_kind = feature_kind
+        self._featurizer = featurizer
         self._plan = plan_store(
             str(path),
             n_atoms=n_atoms,
@@ -268,6 +273,8 @@ class StoreWriter:
             file.attrs[store_schema.BLOCKS] = store_schema.format_blocks(plan.blocks)
         if self._feature_kind is not None:
             file.attrs[store_schema.FEATURE_KIND] = self._feature_kind
+        if self._featurizer is not None:
+            file.attrs[store_schema.FEATURIZER] = format_settings(self._featurizer)
         structures = file.create_group(store_schema.STRUCTURES)
         write_array(structures, store_schema.N_ATOMS, plan.n_atoms.astype(np.int32))
         self._write_columns(plan.columns)

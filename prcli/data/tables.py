@@ -28,6 +28,8 @@ def write_table(
     table_format: TableFormat,
     columns: Sequence[str],
     batches: Iterable[Mapping[str, ArrayLike]],
+    *,
+    header: bool = True,
 ) -> None:
     r"""Write a table as it arrives.
 
@@ -40,11 +42,13 @@ def write_table(
         ``\r``; csv quotes by the usual rules; jsonl has an object per row, with "inf", "-inf"
         and "nan" as strings since JSON has no such numbers.
     columns : sequence of str
-        Names in order; the header of tsv and csv, written even without rows.
+        Names in order.
     batches : iterable of mapping of str to (n,) array-like
         Some rows at a time, a value for every column and no other. Numbers are written at
         shortest round trip, integers plainly, booleans as ``true`` and ``false``, None as
         nothing (in jsonl ``null``).
+    header : bool
+        Whether tsv and csv begin with the names, even without rows.
 
     Raises
     ------
@@ -55,7 +59,7 @@ def write_table(
     if table_format not in get_args(TableFormat):
         raise ValueError(f"unknown table format {table_format!r}")
     write_rows = {"tsv": _tsv_writer, "csv": _csv_writer, "jsonl": _jsonl_writer}[table_format](
-        stream, columns
+        stream, columns, header
     )
     for batch in batches:
         arrays = _arrays(columns, batch)
@@ -126,9 +130,12 @@ def _column(values: ArrayLike) -> np.ndarray:
     return np.asarray(values)
 
 
-def _tsv_writer(stream: TextIO, columns: Sequence[str]) -> Callable[[list[np.ndarray]], None]:
+def _tsv_writer(
+    stream: TextIO, columns: Sequence[str], header: bool
+) -> Callable[[list[np.ndarray]], None]:
     """Write the header; return what writes rows."""
-    stream.write("\t".join(name.translate(_ESCAPES) for name in columns) + "\n")
+    if header:
+        stream.write("\t".join(name.translate(_ESCAPES) for name in columns) + "\n")
 
     def write_rows(arrays: list[np.ndarray]) -> None:
         fields = [_texts(array, _escape) for array in arrays]
@@ -137,10 +144,13 @@ def _tsv_writer(stream: TextIO, columns: Sequence[str]) -> Callable[[list[np.nda
     return write_rows
 
 
-def _csv_writer(stream: TextIO, columns: Sequence[str]) -> Callable[[list[np.ndarray]], None]:
+def _csv_writer(
+    stream: TextIO, columns: Sequence[str], header: bool
+) -> Callable[[list[np.ndarray]], None]:
     """Write the header; return what writes rows."""
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
+    if header:
+        writer.writerow(columns)
 
     def write_rows(arrays: list[np.ndarray]) -> None:
         writer.writerows(zip(*(_texts(array, str) for array in arrays), strict=True))
@@ -148,8 +158,10 @@ def _csv_writer(stream: TextIO, columns: Sequence[str]) -> Callable[[list[np.nda
     return write_rows
 
 
-def _jsonl_writer(stream: TextIO, columns: Sequence[str]) -> Callable[[list[np.ndarray]], None]:
-    """Return what writes rows."""
+def _jsonl_writer(
+    stream: TextIO, columns: Sequence[str], header: bool
+) -> Callable[[list[np.ndarray]], None]:
+    """Return what writes rows, each of which names the columns."""
     names = [json.dumps(name, ensure_ascii=False).replace("%", "%%") for name in columns]
     template = "{" + ", ".join(f"{name}: %s" for name in names) + "}\n"
 

@@ -11,7 +11,6 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.data.conventions import parse_blocks
 from prcli.data.provenance import make_provenance, stamp_file
 from prcli.data.publish import check_not_input, check_output
 from prcli.data.row_offsets import atom_offsets
@@ -23,17 +22,17 @@ from prcli.records import Progress, Provenance, no_progress
 from prcli.workflows.finite import is_finite
 from prcli.workflows.gradient_readers import FILES
 from prcli.workflows.gradient_sources import check_gradient_options
+from prcli.workflows.import_columns import parse_columns, read_columns
 from prcli.workflows.import_gradients import ImportGradients, open_gradient_rows
+from prcli.workflows.import_profiles import find_profile
 from prcli.workflows.import_request import ImportRequest, ImportSummary
-from prcli.workflows.import_rows import (
-    ArrayFileRows,
-    FrameRows,
-    ImportFrames,
-    ImportRows,
-    open_structures,
-)
+from prcli.workflows.import_rows import ImportFrames, ImportRows, open_structures
+from prcli.workflows.profile_rows import open_rows
 
 logger = logging.getLogger(__name__)
+
+#: Parts of a request that are recorded where they are given.
+_NOTED = ("program", "array", "systems", "per_species", "species", "feature_kind", "columns")
 
 
 def import_features(
@@ -62,31 +61,48 @@ def import_features(
     OutputError
         If the store cannot be written.
     """
-    check_output(request.output, request.overwrite)
-    check_not_input(request.output, [split_slice(request.structures)[0], *_array_files(request)])
-    if (request.features is None) == (request.feature_key is None):
-        raise RequestError(
-            "features must come from one place",
-            expected="either --features FILE or --feature-key KEY",
-            got="both" if request.features else "neither",
-        )
-    check_gradient_options(request)
+    _check_request(request)
     with ExitStack() as stack:
         frames = open_structures(request.structures, stack, spooled)
-        if request.features is not None:
-            rows: ImportRows = ArrayFileRows(request, frames, stack)
-        else:
-            rows = FrameRows(request, frames)
+        rows = open_rows(request, frames, stack)
         gradients = open_gradient_rows(request, frames, rows, stack)
         notes = rows.notes + (gradients.notes if gradients else ())
+        if rows.gradient_names and not request.gradients:
+            notes += ("gradients in the file are not read without --gradients",)
         for note in notes:
             logger.info("%s", note)
+        columns = read_columns(request.columns, frames)
         kept = _choose(request, frames, rows, gradients)
         with _open_store(request, frames, rows, gradients, kept) as writer:
-            _write_features(writer, request, frames, rows, kept, progress)
+            numbers = _write_features(writer, request, frames, rows, kept, progress)
+            writer.write_columns(columns.kept(kept, frames.n_atoms[kept], numbers))
             if gradients is not None:
                 gradients.write(writer, kept, progress)
         return _summarize(request, frames, rows, gradients, kept, notes)
+
+
+def _check_request(request: ImportRequest) -> None:
+    """Refuse what contradicts itself, before any file is read."""
+    check_output(request.output, request.overwrite)
+    check_not_input(request.output, [split_slice(request.structures)[0], *_array_files(request)])
+    find_profile(request.program)
+    # Of some programs it is known where features are.
+    is_known = request.program not in (None, "array")
+    both = request.features is not None and request.feature_key is not None
+    neither = request.features is None and request.feature_key is None
+    if (both or neither) and not is_known:
+        raise RequestError(
+            "features must come from one place",
+            expected="either --features FILE or --feature-key KEY",
+            got="both" if both else "neither",
+            remedy=None if both else "or name with --from the program that wrote them",
+        )
+    if request.systems and request.program != "deepmd":
+        raise RequestError("--system is an option of --from deepmd", where="--system")
+    if request.species and not request.per_species:
+        raise RequestError("--species is an option of --per-species", where="--species")
+    parse_columns(request.columns)
+    check_gradient_options(request)
 
 
 def _choose(
@@ -140,7 +156,6 @@ def _open_store(
 ) -> StoreWriter:
     """Begin the store of the structures that are kept."""
     per_atom = rows.convention == "per-atom"
-    blocks = parse_blocks(request.blocks, rows.n_features) if request.blocks else rows.blocks
     return StoreWriter(
         request.output,
         n_atoms=frames.n_atoms[kept],
@@ -150,10 +165,11 @@ def _open_store(
         structures=True,
         structures_dtype=np.float64 if per_atom else None,
         atoms=per_atom,
-        blocks=blocks,
+        blocks=rows.blocks,
+        feature_kind=rows.feature_kind,
         source=_source(frames, kept),
         gradients=None if gradients is None else gradients.shape(kept),
-        provenance=_provenance(request, frames),
+        provenance=_provenance(request, frames, rows),
         overwrite=request.overwrite,
     )
 
@@ -165,15 +181,15 @@ def _write_features(
     rows: ImportRows,
     kept: NDArray[np.bool_],
     progress: Progress,
-) -> None:
-    """Write features and species of the structures that are kept."""
+) -> NDArray[np.uint8]:
+    """Write features and species of the structures that are kept; return the species."""
     per_atom = rows.convention == "per-atom"
     numbers = np.empty(int(frames.n_atoms[kept].sum()), dtype=np.uint8)
     structure = atom = 0
     for start, stop, block, species_block in rows.runs(frames):
         keep = kept[start:stop]
         if not (request.skip_invalid or is_finite(block)):
-            _refuse(block, request, rows, frames, start)
+            _refuse(block, rows, frames, start)
         keep_atoms = np.repeat(keep, frames.n_atoms[start:stop])
         chosen = block[keep_atoms if per_atom else keep]
         numbers[atom : atom + np.count_nonzero(keep_atoms)] = species_block[keep_atoms]
@@ -186,6 +202,7 @@ def _write_features(
         atom += int(np.count_nonzero(keep_atoms))
         progress("import", stop, len(frames.frame))
     writer.write_species(numbers)
+    return numbers
 
 
 def _summarize(
@@ -213,7 +230,6 @@ def _summarize(
 
 def _refuse(
     block: NDArray[np.floating],
-    request: ImportRequest,
     rows: ImportRows,
     frames: ImportFrames,
     start: int,
@@ -225,10 +241,9 @@ def _refuse(
         atom = int(frames.offsets[start]) + row
         structure = int(np.searchsorted(frames.offsets, atom, side="right")) - 1
         place = f", atom {atom - int(frames.offsets[structure])}"
-    origin = request.features or request.feature_key
     raise FeatureError(
         "feature is not finite",
-        where=f"{origin}, column {column}, "
+        where=f"{rows.origin}, column {column}, "
         f"for {frames.typed}, frame {int(frames.frame[structure])}{place}",
         expected="a finite number",
         got=str(block[row, column]),
@@ -257,18 +272,26 @@ def _source(frames: ImportFrames, kept: NDArray[np.bool_]) -> StoreSource | None
     )
 
 
-def _provenance(request: ImportRequest, frames: ImportFrames) -> Provenance | None:
+def _provenance(
+    request: ImportRequest, frames: ImportFrames, rows: ImportRows
+) -> Provenance | None:
     if not request.with_provenance:
         return None
     inputs = [frames.index.stamp, *map(stamp_file, _array_files(request))]
     settings: dict[str, object] = {
-        "convention": request.convention,
-        "feature_key": request.feature_key,
+        "convention": rows.convention,
+        "feature_key": None if request.features is not None else rows.origin,
     }
-    for origin in FILES:
-        if (path := getattr(request, origin.field)) is not None:
-            settings[origin.field] = os.fspath(path)
-    if request.gradients or len(settings) > 2:
+    for name in _NOTED:
+        if value := getattr(request, name):
+            settings[name] = list(value) if isinstance(value, tuple) else value
+    gradient_files = {
+        origin.field: os.fspath(path)
+        for origin in FILES
+        if (path := getattr(request, origin.field)) is not None
+    }
+    if request.gradients or gradient_files:
+        settings |= gradient_files
         settings |= {"gradients": request.gradients, "reduce_gradients": request.reduce_gradients}
     return make_provenance(inputs, settings)
 
@@ -276,4 +299,12 @@ def _provenance(request: ImportRequest, frames: ImportFrames) -> Provenance | No
 def _array_files(request: ImportRequest) -> list[str]:
     """Files of features and gradients that are read."""
     paths = [request.features, *(getattr(request, origin.field) for origin in FILES)]
-    return list(dict.fromkeys(os.fspath(path) for path in paths if path is not None))
+    given = dict.fromkeys(os.fspath(path) for path in paths if path is not None)
+    return [file for path in given for file in _files_of(path)]
+
+
+def _files_of(path: str) -> list[str]:
+    """Return a file, or those of features in a folder."""
+    if not os.path.isdir(path):
+        return [path]
+    return sorted(str(file) for file in Path(path).glob("*.npy"))

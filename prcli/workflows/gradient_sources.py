@@ -81,6 +81,14 @@ def check_gradient_options(request: ImportRequest) -> None:
             expected="--features FILE, an mts file",
             got="features of the structures file",
         )
+    if request.per_species and (given or request.gradients):
+        raise RequestError(
+            "gradients cannot be taken apart by element",
+            where="--per-species",
+            expected="gradients of the features as they are",
+            remedy="leave out --per-species, or import features and gradients that have columns for"
+            " each element already",
+        )
     if request.reduce_gradients and not (given or request.gradients):
         raise RequestError(
             "there are no gradients to reduce",

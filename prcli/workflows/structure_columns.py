@@ -18,6 +18,8 @@ from prcli.workflows.frames import Frames
 from prcli.workflows.rows import species_counts
 
 DERIVED = ("n_atoms", "volume", "density", "formula")
+#: Never taken from a column of the store, which may hold the others.
+_COMPUTED = ("n_atoms", "formula")
 #: Structures whose elements are counted together.
 _STRUCTURES_AT_A_TIME = 1 << 14
 _COUNT = re.compile(r"^n_([A-Z][a-z]?)$")
@@ -26,9 +28,8 @@ _COUNT = re.compile(r"^n_([A-Z][a-z]?)$")
 class StructureColumns(Mapping[str, NDArray[np.generic]]):
     """Columns of a data set by name, computed when asked for.
 
-    A name means, in this order: ``n_atoms``, ``volume`` (Å³), ``density`` (g/cm³),
-    ``formula``, the count of an element (``n_C``), a column of the store, a key of the
-    comment line.
+    A name means, in this order: ``n_atoms``, ``formula``, a column of the store, ``volume``
+    (Å³) and ``density`` (g/cm³), the count of an element (``n_C``), a key of the comment line.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ class StructureColumns(Mapping[str, NDArray[np.generic]]):
         element = _COUNT.match(name)
         if name == "n_atoms":
             self._known[name] = self._data.n_atoms.astype(np.float64)
-        elif name in self._data.column_names and name not in DERIVED:
+        elif name in self._data.column_names and name not in _COMPUTED:
             self._known[name] = self._data.column(name)
         elif element and element[1] in ATOMIC_NUMBERS and self._data.has_species:
             self._known[name] = self._counts([ATOMIC_NUMBERS[element[1]]])[:, 0]
@@ -129,6 +130,36 @@ class StructureColumns(Mapping[str, NDArray[np.generic]]):
             if all(value is None for value in values[name]):
                 raise unknown_name(name, [*self, *sorted(seen)])
             self._known[name] = _as_column(values[name])
+
+
+def is_derived(name: str) -> bool:
+    """Tell whether a name means something that is computed from structures."""
+    match = _COUNT.match(name)
+    return name in DERIVED or (match is not None and match[1] in ATOMIC_NUMBERS)
+
+
+def structure_densities(
+    volumes: NDArray[np.float64], numbers: NDArray[np.uint8], offsets: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Compute densities.
+
+    Parameters
+    ----------
+    volumes : (S,) array
+        Å³.
+    numbers : (N,) array
+        Atomic numbers of all atoms.
+    offsets : (S + 1,) array
+        First atom of each structure.
+
+    Returns
+    -------
+    (S,) array
+        g/cm³; nan where the volume is.
+    """
+    masses = np.add.reduceat(np.array(MASSES)[numbers], offsets[:-1])
+    densities: NDArray[np.float64] = masses * AMU_PER_A3_IN_G_PER_CM3 / volumes
+    return densities
 
 
 def unknown_name(name: str, known: Iterable[str], no_frames: str | None = None) -> ExpressionError:

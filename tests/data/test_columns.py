@@ -117,8 +117,28 @@ def test_missing_lines_are_an_error():
 
 
 @pytest.mark.parametrize(
-    "text", ["species:S", "a:Q:1", "a:R:0", "a:R:x", ":R:1", "a:R:1:a:R:1", '""']
+    "text",
+    [
+        "species:S",
+        "a:Q:1",
+        "a:R:0",
+        "a:R:x",
+        ":R:1",
+        "a:R:1:a:R:1",
+        "a:R:1:",
+        "a:R:1::b:R:1",
+        "::a:R:1",
+        "a:R:+1",
+        '""',
+    ],
 )
 def test_wrong_properties_are_an_error(text):
     with pytest.raises(FormatError, match="Properties cannot be understood"):
         atom_column(f"1\nProperties={text}\nC 0 0 0\n".encode(), "pos")
+
+
+def test_names_with_double_colons():
+    frame = b"1\nProperties=species:S:1:mtt::aux::spread:R:2:pos:R:3:a::b:R:1\nC 1 2 3 4 5 6\n"
+    assert atom_column(frame, "mtt::aux::spread").tolist() == [[1, 2]]
+    assert atom_column(frame, "pos").tolist() == [[3, 4, 5]]
+    assert atom_column(frame, "a::b").tolist() == [[6]]
