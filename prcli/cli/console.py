@@ -23,6 +23,9 @@ _LABELS = {
     "import": "structures",
     "write": "frames",
     "calibrate": "validation rows",
+    "refits": "refits",
+    "targets": "targets",
+    "audit": "strategies",
     "gradients": "gradient rows",
 }
 
@@ -124,6 +127,8 @@ def emit_table(
     table_format: str | None,
     columns: Sequence[str],
     batches: Iterable[Mapping[str, Any]],
+    *,
+    header: bool = True,
 ) -> None:
     """Write a table to stdout.
 
@@ -133,19 +138,23 @@ def emit_table(
         By default a table on a terminal and tsv elsewhere.
     columns : sequence of str
     batches : iterable of mapping of str to array
+    header : bool
+        Whether the names of the columns come first.
     """
     _clear_bars()
     table_format = table_format or ("table" if sys.stdout.isatty() else "tsv")
     if table_format == "table":
-        _print_table(columns, batches)
+        _print_table(columns, batches, header)
         return
     from prcli.data.tables import write_table
 
-    write_table(sys.stdout, table_format, columns, batches)  # type: ignore[arg-type]
+    write_table(sys.stdout, table_format, columns, batches, header=header)  # type: ignore[arg-type]
     sys.stdout.flush()
 
 
-def _print_table(columns: Sequence[str], batches: Iterable[Mapping[str, Any]]) -> None:
+def _print_table(
+    columns: Sequence[str], batches: Iterable[Mapping[str, Any]], header: bool
+) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -163,7 +172,7 @@ def _print_table(columns: Sequence[str], batches: Iterable[Mapping[str, Any]]) -
             [Text(_cell(value)) for value in row]
             for row in zip(*(batch[name] for name in columns), strict=True)
         ]
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, show_header=header)
     for name in columns:
         table.add_column(name, justify="right" if numeric.get(name) else "left")
     for row in rows:
@@ -179,6 +188,8 @@ def _print_table(columns: Sequence[str], batches: Iterable[Mapping[str, Any]]) -
 
 def _cell(value: Any) -> str:
     """Six digits are enough for eyes; the other formats keep all of them."""
+    if value is None:
+        return ""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from prcli.cli.console import session
@@ -13,6 +15,7 @@ from prcli.cli.options import (
     overwrite_opt,
     provenance_opt,
     refuse_stdout,
+    shard_opt,
 )
 from prcli.cli.regularizer_report import ReportOfHessian, report_options
 
@@ -27,6 +30,7 @@ from prcli.cli.regularizer_report import ReportOfHessian, report_options
     callback=refuse_stdout,
     help="Hessian file to write.",
 )
+@shard_opt
 @number_options
 @loss_options
 @input_options
@@ -42,9 +46,11 @@ def hessian(
     quiet: bool,
     verbose: bool,
     threads: int | None,
-    **choices: object,
+    **choices: Any,
 ) -> None:
     """Sum feature stores, extxyz files with features and Hessian files into one Hessian.
+
+    With --featurizer the extxyz files need no features: they are computed on the way.
 
     What Hessian files store is kept; an option given overrides it. The same command merges
     shards. Weights, prior, scale and regularizer of a finished Hessian change without the data;
@@ -53,15 +59,27 @@ def hessian(
     \b
     Examples:
       prcli hessian train.h5 -o train.hessian
+      prcli hessian train.h5 --shard 3/8 -o part-3.hessian
       prcli hessian part-*.hessian -o all.hessian
       prcli hessian train.hessian -o heavier.hessian --force-weight 10
       prcli hessian train.h5 -o train.hessian --report --target target.h5
+      prcli hessian train.xyz -o train.hessian --featurizer soap --gradients force
     """
     from prcli.cli.requests import hessian_options, input_choices
     from prcli.workflows.hessian_run import HessianRequest, build_hessian
 
+    if choices["shard"] is not None and choices["report"]:
+        raise click.UsageError("--report is of a whole training set: give it when merging.")
+    choices |= {"overwrite": overwrite, "with_provenance": with_provenance}
     request = HessianRequest(
-        inputs, output, hessian_options(choices), input_choices(choices), overwrite, with_provenance
+        inputs,
+        output,
+        hessian_options(choices),
+        input_choices(choices),
+        also=choices["target"],
+        shard=choices["shard"],
+        overwrite=overwrite,
+        with_provenance=with_provenance,
     )
     report = ReportOfHessian(choices, overwrite)
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:

@@ -22,6 +22,8 @@ _COMMANDS = {
     "score": "prcli.cli.score:score",
     "select": "prcli.cli.select:select",
     "calibrate": "prcli.cli.calibrate:calibrate",
+    "evaluate": "prcli.cli.evaluate:evaluate",
+    "ensemble": "prcli.cli.ensemble:ensemble",
     "info": "prcli.cli.info:info",
 }
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from prcli.cli.config import load_config
+
+if TYPE_CHECKING:
+    from prcli.data.shards import Shard
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +39,26 @@ class NumberOrWord(click.ParamType[str | float]):
             self.fail(f"{value!r} is neither a number nor one of {', '.join(self.words)}.")
 
 
+class ShardText(click.ParamType["Shard"]):
+    """A share of a set, such as 3/8."""
+
+    name = "i/n"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Shard:
+        """Read two numbers."""
+        from prcli.data.shards import Shard, parse_shard
+        from prcli.errors import RequestError
+
+        if isinstance(value, Shard):
+            return value
+        try:
+            return parse_shard(str(value))
+        except RequestError:
+            self.fail(f"{value!r} is not I/N, from 1/N to N/N.")
+
+
 def compose(*decorators: Callable[[F], F]) -> Callable[[F], F]:
     """Apply several option decorators, the first one on top."""
 
@@ -52,6 +75,13 @@ def refuse_stdout(ctx: click.Context, param: click.Parameter, value: str) -> str
     if value == "-":
         raise click.BadParameter("an HDF5 file cannot go to standard output; name a file.")
     return value
+
+
+def split_species(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    """Split symbols at commas and spaces."""
+    return None if value is None else tuple(value.replace(",", " ").split())
 
 
 config_opt = click.option(
@@ -85,6 +115,13 @@ format_opt = click.option(
 )
 common_options: Callable[[Any], Any] = compose(config_opt, quiet_opt, verbose_opt, threads_opt)
 
+shard_opt = click.option(
+    "--shard",
+    type=ShardText(),
+    metavar="I/N",
+    help="Only the I-th of N shares of the structures, I from 1: for the tasks of a job array.",
+)
+
 feature_key_opt = click.option(
     "--feature-key",
     metavar="KEY",
@@ -101,8 +138,49 @@ verify_opt = click.option(
 skip_invalid_opt = click.option(
     "--skip-invalid", is_flag=True, help="Leave structures with NaN or inf out, and list them."
 )
+featurizer_opt = click.option(
+    "--featurizer",
+    metavar="[soap|NAME|FILE.toml]",
+    help="Compute the features of structure files, which then need none: soap with its default "
+    "settings or those of the Hessian, another name that `prcli features compute --help` lists, "
+    'or a file as for its --hypers with featurizer = "soap" above all tables '
+    "(configs/soap.toml).",
+)
+gradients_opt = click.option(
+    "--gradients",
+    type=click.Choice(["force", "stress", "both"]),
+    help="With --featurizer: compute the rows of forces, stresses or both as well, for sets that "
+    "need any: training sets and pools, but not the targets of a selection.",
+)
+species_opt = click.option(
+    "--species",
+    metavar="C,H,...",
+    callback=split_species,
+    help="With --featurizer: elements that columns are made for; default those of the Hessian, "
+    "else those that occur in any set of the command.",
+)
+per_species_opt = click.option(
+    "--per-species/--no-per-species",
+    default=None,
+    help="With --featurizer: whether atoms of different elements fill different columns; by "
+    "default as in the Hessian, else where there are several elements.",
+)
+keep_features_opt = click.option(
+    "--keep-features",
+    metavar="DIR",
+    help="With --featurizer: keep what is computed as feature stores in DIR, named after the "
+    "structure files.",
+)
 input_options: Callable[[Any], Any] = compose(
-    feature_key_opt, convention_opt, verify_opt, skip_invalid_opt
+    feature_key_opt,
+    convention_opt,
+    verify_opt,
+    skip_invalid_opt,
+    featurizer_opt,
+    gradients_opt,
+    species_opt,
+    per_species_opt,
+    keep_features_opt,
 )
 
 energy_opt = click.option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,8 +17,11 @@ from prcli.cli.options import (
     overwrite_opt,
     provenance_opt,
 )
+from prcli.cli.select_audit import AuditOfSelection, audit_options
+from prcli.cli.stopping import StopRequests, leave_at_once, telling_of_checkpoint
 
 if TYPE_CHECKING:
+    from prcli.workflows.select_request import SelectRequest
     from prcli.workflows.select_run import SelectRun
 
 _OBJECTIVES = ["mean-pr", "mean-log-pr", "min-pr", "mean-variance", "log-det"]
@@ -84,6 +88,13 @@ _OBJECTIVES = ["mean-pr", "mean-log-pr", "min-pr", "mean-variance", "log-det"]
     "--annotate", "with_annotation", is_flag=True, help="Add rank and gain to the comment lines."
 )
 @click.option("--memory", metavar="SIZE", help="Memory that may be held, such as 8G.")
+@click.option(
+    "--checkpoint",
+    metavar="FILE",
+    help="Picks so far, until the result is complete: the same command goes on from there.  "
+    "[default: DIR.checkpoint with -o DIR, else none]",
+)
+@audit_options
 @number_options
 @loss_options
 @input_options
@@ -102,13 +113,20 @@ def select(
 ) -> None:
     """Pick the candidates that most raise the rigidity of the targets.
 
-    Datasets are feature stores or extxyz files with features, each with an optional slice
-    (pool.h5@::10). An option given several times makes one set, in that order.
+    Datasets are feature stores or extxyz files with features, or with --featurizer structures
+    alone, each with an optional slice (pool.h5@::10). An option given several times makes one
+    set, in that order.
+
+    A long selection keeps its picks in a checkpoint. Stopped by SIGTERM or SIGUSR1, as batch
+    systems send them, it ends with exit code 75; the same command goes on and ends with the
+    same picks.
 
     \b
     Examples:
       prcli select --train train.h5 --target target.h5 --pool pool.h5 -n 10 -o out/
+      prcli select --train a.xyz --target b.xyz --pool c.xyz --featurizer soap -n 10 -o out/
       prcli select --hessian h.h5 --target target.h5 --pool pool.h5 -n 5 | cut -f 3,4
+      prcli select --hessian h.h5 --target target.h5 --pool pool.h5 -n 50 -o out/ --audit
     """
     from prcli.workflows.select_run import SelectRun
 
@@ -118,16 +136,22 @@ def select(
         raise click.UsageError("Give either --train or --hessian.")
     if choices["with_annotation"] and output is None:
         raise click.UsageError("--annotate is for frames: give -o DIR, or -o - for stdout.")
-    if table_format is not None and (indices or output is not None):
+    audit = AuditOfSelection(choices, output, table_format, choices["overwrite"])
+    if table_format is not None and (indices or (output is not None and not audit.wanted)):
         raise click.UsageError("--format is for the table on stdout, which is not asked for here.")
     frames_to_stdout = output == "-"
     request = select_request(None if frames_to_stdout else output, frames_to_stdout, choices)
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
-        with SelectRun(request, progress) as run:
-            run.run()
+        audit.check()
+        run = SelectRun(request, progress)
+        with telling_of_checkpoint(partial(_kept, run, request)), run:
+            with StopRequests(progress, "select", leave_at_once) as stoppable:
+                run.run(stoppable)
+                stoppable.answer()
             if request.output is not None:
                 run.write(request.output)
                 _summarize(run, request.output, quiet)
+                audit.emit(run.selection, run.pool.n_atoms, run.again, progress)
             elif frames_to_stdout:
                 emit_bytes(run.frames())
             else:
@@ -162,6 +186,7 @@ def select_request(output: str | None, needs_frames: bool, choices: dict[str, An
         "with_annotation",
         "overwrite",
         "with_provenance",
+        "checkpoint",
     )
     return SelectRequest(
         options=SelectOptions(**{name: choices[name] for name in how}),
@@ -172,6 +197,13 @@ def select_request(output: str | None, needs_frames: bool, choices: dict[str, An
         memory=None if choices["memory"] is None else parse_size(choices["memory"]),
         **{name: choices[name] for name in what},
     )
+
+
+def _kept(run: SelectRun, request: SelectRequest) -> tuple[str, str] | None:
+    """Say how many picks the checkpoint keeps, and which file it is."""
+    if not run.n_kept:
+        return None
+    return f"{run.n_kept} of {request.options.n_to_select} picks", str(request.checkpoint_path)
 
 
 def _emit_picks(run: SelectRun, table_format: str | None, indices: bool) -> None:

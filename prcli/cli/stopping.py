@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
+from prcli.cli.console import say
+from prcli.errors import StoppedEarlyError
 from prcli.records import Progress
 
 #: What a terminal and batch systems send before the time is up.
@@ -58,7 +62,12 @@ class StopRequests:
             return
         if not self._before:
             self._note_signals()
-        if self._asked is not None and done != total:
+        if done != total:
+            self.answer()
+
+    def answer(self) -> None:
+        """Leave if that was asked for."""
+        if self._asked is not None:
             self._leave(self._asked)
 
     def _note_signals(self) -> None:
@@ -73,3 +82,45 @@ class StopRequests:
         if self._asked is not None:
             self._before[number](number, frame)
         self._asked = number
+
+
+def leave_at_once(number: int) -> NoReturn:
+    """Leave as the handlers of the command line do.
+
+    Parameters
+    ----------
+    number : int
+        Of the signal.
+    """
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+@contextmanager
+def telling_of_checkpoint(kept: Callable[[], tuple[str, str] | None]) -> Iterator[None]:
+    """Turn the exit of a signal into that of a run that can go on, where it can.
+
+    An interrupt from the keyboard stays one, so that nothing takes the work up again by itself.
+
+    Parameters
+    ----------
+    kept : callable
+        Gives what was done, such as "3 of 10 picks", and the file that keeps it; None if nothing
+        is kept.
+    """
+    try:
+        yield
+    except SystemExit as leaving:
+        found, code = kept(), leaving.code
+        if found is None or not isinstance(code, int) or code <= 128:
+            raise
+        raise StoppedEarlyError(
+            f"stopped by {signal.Signals(code - 128).name} after {found[0]}",
+            where=found[1],
+            remedy="the same command goes on from this checkpoint",
+        ) from leaving
+    except KeyboardInterrupt:
+        if (found := kept()) is not None:
+            say(f"{found[0]} are in {found[1]}: the same command goes on")
+        raise

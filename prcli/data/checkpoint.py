@@ -73,6 +73,11 @@ def write_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> No
         temporary.write_bytes(json.dumps(head).encode() + b"\n" + body + b"\n")
 
 
+def is_checkpoint_head(line: bytes) -> bool:
+    """Tell whether a first line is that of a checkpoint, of whatever version."""
+    return line.startswith(b'{"format": "' + FORMAT.encode() + b'"')
+
+
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint | None:
     """Read a checkpoint.
 

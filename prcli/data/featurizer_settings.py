@@ -73,6 +73,9 @@ def check_same_settings(
         return
     here, there = dict(_flat(first)), dict(_flat(other))
     names = [name for name in dict.fromkeys((*here, *there)) if name not in VERSIONS]
+    if here[NAME] != there[NAME]:
+        # Settings of different featurizers have nothing in common.
+        names = [NAME]
     differing = [name for name in names if here.get(name) != there.get(name)]
     if differing:
         raise MismatchError(

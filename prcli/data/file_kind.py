@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 import h5py
 
 from prcli.data import hessian_file, store_schema
+from prcli.data.checkpoint import is_checkpoint_head
 from prcli.data.hdf5_file import open_hdf5, reading, text_attribute
 from prcli.data.publish import RESULT_MARKER
 from prcli.data.structure_formats import is_structure_file
@@ -36,6 +37,7 @@ FileKind: TypeAlias = Literal[
     "zip",
     "table",
     "result",
+    "checkpoint",
     "unknown",
 ]
 
@@ -61,7 +63,7 @@ def file_kind(path: str | os.PathLike[str]) -> FileKind:
         plain or packed by gzip, bzip2 or xz, if the first line is a number of atoms;
         "structures" for other formats of structures that can be read; "table"
         if it is a header with a column ``index``, between tabs; "result" for a directory with
-        ``report.json``; else "unknown".
+        ``report.json``; "checkpoint" of a selection; else "unknown".
 
     Raises
     ------
@@ -160,8 +162,10 @@ def _unpacked_head(path: str | os.PathLike[str], head: bytes) -> bytes:
 
 
 def _text_kind(head: bytes) -> FileKind:
-    """Tell extxyz and our tables by their first line."""
+    """Tell extxyz, our tables and our checkpoints by their first line."""
     line, _, _ = head.partition(b"\n")
+    if is_checkpoint_head(line):
+        return "checkpoint"
     if line.strip().isdigit():
         return "extxyz"
     if b"index" in line.rstrip(b"\r").split(b"\t"):

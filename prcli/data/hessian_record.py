@@ -231,9 +231,26 @@ def check_prior(prior: np.ndarray, n_features: int, n_columns: int, where: str) 
         known = " or ".join(str(n) for n in dict.fromkeys(lengths))
         raise _misshaped("prior", where, f"(n,) or (n, n) with n = {known}", prior.shape)
     if not np.isfinite(prior).all():
-        raise FormatError("prior is not finite", where=where)
+        first = _place(np.argmin(np.isfinite(prior)), prior)
+        raise FormatError(
+            "prior is not finite",
+            where=f"{where}, entry {first}",
+            expected="a finite number",
+            got=str(prior[first]),
+        )
     if prior.ndim == 2 and np.abs(prior - prior.T).max() > 1e-12 * np.abs(prior).max():
-        raise FormatError("prior is not symmetric", where=where)
+        row, column = _place(np.argmax(np.abs(prior - prior.T)), prior)
+        raise FormatError(
+            "prior is not symmetric",
+            where=f"{where}, entry {(row, column)}",
+            expected=f"{prior[column, row]}, as across the diagonal",
+            got=str(prior[row, column]),
+        )
+
+
+def _place(position: np.intp, array: np.ndarray) -> tuple[int, ...]:
+    """Turn a position in the flattened array into one index per axis."""
+    return tuple(int(index) for index in np.unravel_index(position, array.shape))
 
 
 def _check_loss(record: HessianRecord, path: str) -> None:

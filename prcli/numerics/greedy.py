@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,6 +82,8 @@ def run_selection(
     weights: FloatArray,
     n_to_select: int,
     *,
+    begun: Sequence[Pick] = (),
+    v_before: FloatArray | None = None,
     stop_gain: float | None = None,
     stop_pr: float | None = None,
     on_pick: Callable[[int, Pick], None] | None = None,
@@ -91,30 +93,37 @@ def run_selection(
     Parameters
     ----------
     picker : Picker
+        Proposes none of those begun with.
     targets : TargetFrame
+        Of a posterior that holds those begun with.
     objective : Objective
     weights : ndarray of shape (T,)
         Positive, sum 1.
     n_to_select : int
-        Picks to make.
+        Picks to make, those begun with among them.
+    begun : sequence of Pick
+        Picks that an interrupted run has made; they come first in the result.
+    v_before : ndarray of shape (T,), optional
+        Inverse rigidities of the targets before all picks; needed with `begun`.
     stop_gain : float, optional
         Stop before a pick that gains less than this share of the first gain.
     stop_pr : float, optional
         Stop once the lowest target rigidity is above; without a pick if it is from the start.
     on_pick : callable, optional
-        Called with (number of picks so far, pick).
+        Called after each pick with (number of picks so far, pick); what it raises ends the loop.
 
     Returns
     -------
     result : GreedyResult
     """
-    v_before = targets.v.copy()
-    value = before = _value(objective, v_before, weights) if objective.needs_targets else 0.0
-    picks: list[Pick] = []
+    v_before = targets.v.copy() if v_before is None else v_before
+    before = _value(objective, v_before, weights) if objective.needs_targets else 0.0
+    picks = list(begun)
+    value = picks[-1].objective if picks else before
     stopped = "n_to_select"
-    if stop_pr is not None and v_before.size and 1.0 / v_before.max() > stop_pr:
+    if stop_pr is not None and _lowest(picks, v_before) > stop_pr:
         stopped, n_to_select = "stop_pr", 0
-    for _ in range(n_to_select):
+    while len(picks) < n_to_select:
         effect, margin = picker.propose()
         if stop_gain is not None and picks and effect.gain < stop_gain * picks[0].gain:
             stopped = "stop_gain"
@@ -137,6 +146,13 @@ def run_selection(
     return GreedyResult(
         tuple(picks), before, v_before, v_after, drift, picker.n_exact, picker.n_whitenings, stopped
     )
+
+
+def _lowest(picks: Sequence[Pick], v_before: FloatArray) -> float:
+    """Lowest rigidity of the targets at present; nan without targets."""
+    if picks:
+        return picks[-1].pr_min
+    return float(1.0 / v_before.max()) if v_before.size else float("nan")
 
 
 def _value(objective: Objective, v: FloatArray, weights: FloatArray) -> float:

@@ -128,11 +128,11 @@ def with_prior(data_factor: FloatArray, prior_root: FloatArray, regularizer: flo
     if regularizer > 0.0:
         full = np.diag(prior_root) if prior_root.ndim == 1 else prior_root
         root.merge(np.sqrt(regularizer) * full)
-    _require_full_rank(root.factor, regularizer)
+    require_full_rank(root.factor, regularizer)
     return root.factor
 
 
-def _require_full_rank(factor: FloatArray, regularizer: float) -> None:
+def require_full_rank(factor: FloatArray, regularizer: float) -> None:
     """Refuse a factor whose columns, brought to unit length, are dependent."""
     n_columns = factor.shape[0]
     if n_columns == 0:

@@ -1,7 +1,8 @@
-"""Raw frames of the structures of a data set, found through the stores' byte offsets."""
+"""Raw frames of the structures of a data set, found where its stores say that they are."""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
@@ -10,16 +11,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from prcli.data.conversion_notes import ConversionNotes
 from prcli.data.dataset import Dataset
-from prcli.data.extxyz import index_frames, open_frames
 from prcli.data.provenance import file_digest
 from prcli.data.store import FeatureStore
+from prcli.data.structure_file import index_structures, read_frames
+from prcli.data.structure_formats import StructureFormat, find_format
 from prcli.errors import InputFileError, MismatchError, RequestError
 from prcli.records import FileStamp
+
+logger = logging.getLogger(__name__)
 
 
 class Frames:
     """Frames of a data set's structures, byte for byte as in their files.
+
+    Structures of files that are not extxyz are converted when they are read.
 
     Parameters
     ----------
@@ -40,11 +47,13 @@ class Frames:
         self._n_atoms = data.n_atoms
         self.sources, self._source, self._frame = data.frames()
         self._offset = np.full(data.n_structures, -1, dtype=np.int64)
+        #: Formats of the files, by number, that have to be converted.
+        self._formats: dict[int, StructureFormat] = {}
         if structures:
             self.paths = self._replace(structures)
         else:
             self.paths = self._follow(data)
-        self._complete_offsets()
+        self._complete_offsets(are_known=not structures)
 
     def read(self, indices: Sequence[int] | NDArray[np.intp]) -> Iterator[bytes]:
         """Yield frames in the order given.
@@ -54,14 +63,35 @@ class Frames:
         MismatchError
             If a frame has another number of atoms than the features say.
         """
+        yield from self._read(indices, {})
+
+    def copy(self, indices: Sequence[int] | NDArray[np.intp]) -> Iterator[bytes]:
+        """Yield frames in the order given, to be written; say which are not copies.
+
+        Raises
+        ------
+        MismatchError
+            If a frame has another number of atoms than the features say.
+        """
+        notes: dict[int, ConversionNotes] = {}
+        yield from self._read(indices, notes)
+        for number, note in sorted(notes.items()):
+            what = f"{note.n_structures} structures of {self.paths[number]}"
+            logger.warning("%s (%s) were %s", what, self._formats[number].title, note)
+
+    def _read(
+        self, indices: Sequence[int] | NDArray[np.intp], notes: dict[int, ConversionNotes]
+    ) -> Iterator[bytes]:
+        """Yield frames, and note what was converted by file."""
         for number, group in groupby(indices, key=lambda i: int(self._source[i])):
             members = np.fromiter(group, dtype=np.int64)
-            path = self.paths[number]
-            with open_frames(path) as reader:
-                frames = reader.frames(self._offset[members])
-                for index, content in zip(members.tolist(), frames, strict=True):
-                    self._check_count(index, content, path)
-                    yield content
+            path, note = self.paths[number], None
+            if number in self._formats:
+                note = notes.setdefault(number, ConversionNotes())
+            frames = read_frames(path, self._frame[members], self._offset[members], notes=note)
+            for index, content in zip(members.tolist(), frames, strict=True):
+                self._check_count(index, content, path)
+                yield content
 
     def where(self, index: int) -> str:
         """Name the file and frame of a structure, for messages."""
@@ -101,12 +131,21 @@ class Frames:
                     paths[number] = check_unchanged(path, stamp, typed)
         return paths
 
-    def _complete_offsets(self) -> None:
-        """Index the files of which no offsets are known."""
+    def _complete_offsets(self, are_known: bool) -> None:
+        """Index the files of which no offsets are known.
+
+        If the files are those of the stores (`are_known`), there is nothing to find in such as
+        have no offsets.
+        """
         for number in np.unique(self._source[self._offset < 0]).tolist():
             members = np.flatnonzero(self._source == number)
             path = self.paths[number]
-            index = index_frames(path, digest=False)
+            found = find_format(path)
+            if found is not None:
+                self._formats[number] = found
+                if are_known:
+                    continue
+            index = index_structures(path, digest=False)
             if int(self._frame[members].max()) >= len(index):
                 raise MismatchError(
                     "the structure file holds fewer frames than the features",

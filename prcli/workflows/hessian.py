@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prcli.data.dataset import Dataset
+from prcli.data.featurizer_settings import check_same_settings
 from prcli.data.hessian_record import ROW_KINDS, HessianRecord
 from prcli.errors import DuplicateRowsError, MismatchError, RequestError
 from prcli.numerics.square_root import SquareRoot
@@ -24,6 +25,7 @@ from prcli.workflows.hessian_options import (
 )
 from prcli.workflows.inner_loss import common_loss, loss_for_data, refuse_keys
 from prcli.workflows.kind_weights import say_defaults, settle_weights
+from prcli.workflows.loss_options import LossOptions
 from prcli.workflows.model import warn_about_descriptors
 from prcli.workflows.prior import load_prior
 from prcli.workflows.rows import RowForm, elements_of
@@ -62,7 +64,7 @@ def sum_hessian(
     DuplicateRowsError
         If a structure would be counted twice.
     """
-    form = _common_form(datasets, records, options)
+    form = common_form(datasets, records, options)
     _check_parts(datasets, records, form)
     options = replace(options, prior=load_prior(options.prior, form))
     check_settled(options, records)
@@ -73,11 +75,11 @@ def sum_hessian(
         rows.check()
     merged = _merge([*records, *(rows.record(progress) for rows in parts)])
     if not options.allow_duplicates:
-        _check_duplicates(merged.digests, records, datasets)
+        check_duplicates(merged.digests, records, datasets)
     return with_options(merged, options, records, float32=_has_float32(datasets))
 
 
-def _common_form(
+def common_form(
     datasets: Sequence[Dataset], records: Sequence[HessianRecord], options: HessianOptions
 ) -> RowForm:
     """Agree on width, kind of energy and intercept of all parts."""
@@ -99,6 +101,10 @@ def _common_form(
 def _check_parts(
     datasets: Sequence[Dataset], records: Sequence[HessianRecord], form: RowForm
 ) -> None:
+    told = [record.featurizer for record in records] + [data.featurizer for data in datasets]
+    known = [settings for settings in told if settings is not None]
+    for other in known[1:]:
+        check_same_settings(known[0], other, "the training sets")
     for record in records:
         if record.n_features != form.n_features:
             raise MismatchError(
@@ -121,6 +127,22 @@ def _training_rows(
     if not datasets:
         refuse_keys(options.loss)
     loss = loss_for_data(options.loss, records)
+    needed = needed_kinds(datasets, records, options, loss)
+    parts = []
+    for data in datasets:
+        own = [kind for kind in kinds_of(data) if kind in needed]
+        # A set of which nothing is needed is asked for what its energies lack.
+        parts.append(TrainingRows(data, form, loss, own or ["energy"]))
+    return parts
+
+
+def needed_kinds(
+    datasets: Sequence[Dataset],
+    records: Sequence[HessianRecord],
+    options: HessianOptions,
+    loss: LossOptions,
+) -> list[RowKind]:
+    """Kinds of row of some sets that are summed; what is left out is said."""
     present = {kind for data in datasets for kind in kinds_of(data)}
     stored = {kind for record in records for kind in record.n_rows if record.n_rows[kind]}
     kinds = [kind for kind in ROW_KINDS if kind in present | stored]
@@ -135,12 +157,7 @@ def _training_rows(
     }
     for kind in sorted(present - needed):
         logger.info("%s rows have no weight and no --%s-delta: left out", kind, kind)
-    parts = []
-    for data in datasets:
-        own = [kind for kind in kinds_of(data) if kind in needed]
-        # A set of which nothing is needed is asked for what its energies lack.
-        parts.append(TrainingRows(data, form, loss, own or ["energy"]))
-    return parts
+    return [kind for kind in ROW_KINDS if kind in needed]
 
 
 def _merge(records: Sequence[HessianRecord]) -> HessianRecord:
@@ -170,14 +187,21 @@ def _merge(records: Sequence[HessianRecord]) -> HessianRecord:
         digests=np.concatenate([r.digests for r in records]),
         loss=common_loss(records),
         weights=tuple(dict.fromkeys(name for r in records for name in r.weights)),
+        featurizer=next((r.featurizer for r in records if r.featurizer is not None), None),
     )
 
 
-def _check_duplicates(
+def check_duplicates(
     digests: NDArray[np.uint64],
     records: Sequence[HessianRecord],
     datasets: Sequence[Dataset],
 ) -> None:
+    """Refuse training structures that are counted twice, whose digests are given in order.
+
+    Raises
+    ------
+    DuplicateRowsError
+    """
     unique, counts = np.unique(digests, return_counts=True)
     n_repeated = len(digests) - len(unique)
     if n_repeated:

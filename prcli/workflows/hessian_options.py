@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import get_args
 
@@ -106,6 +106,7 @@ def with_options(
     options: HessianOptions,
     origins: Sequence[HessianRecord] = (),
     *,
+    kinds: Collection[RowKind] | None = None,
     float32: bool = False,
 ) -> HessianRecord:
     """Settle weights, prior, scale and regularizer: as an option says, else files, else defaults.
@@ -118,6 +119,8 @@ def with_options(
         With the prior loaded.
     origins : sequence of HessianRecord
         Finished Hessians that it was made from.
+    kinds : collection of {"energy", "force", "stress"}, optional
+        Kinds of row that may have weight; by default those of which the record has any.
     float32 : bool
         Whether rows were rounded to float32, for a warning.
 
@@ -126,7 +129,8 @@ def with_options(
     record : HessianRecord
         Without calibration factors if a number is not that of the files.
     """
-    kinds = [kind for kind in ROW_KINDS if record.n_rows.get(kind)]
+    if kinds is None:
+        kinds = [kind for kind in ROW_KINDS if record.n_rows.get(kind)]
     weights = settle_weights(options.weights, origins, kinds)
     stored = [origin.reduction for origin in origins]
     record = replace(
@@ -231,11 +235,15 @@ def check_inside(record: HessianRecord, options: HessianOptions) -> None:
         *loss_choices(record, options.loss),
     ):
         if given is not None and given != stored:
+            # Whoever states part of a loss has the defaults for the rest.
+            is_default = given == getattr(LossOptions, name.replace("-", "_"), None)
             raise MismatchError(
                 f"--{name} contradicts the Hessian file",
                 expected=f"{stored}, as the rows of the file were built",
-                got=str(given),
-                remedy="leave the option out, or build the Hessian again",
+                got=f"{given}" + ", the default beside other options of the loss" * is_default,
+                remedy=f"give --{name} {stored} with them, or build the Hessian again"
+                if is_default
+                else "leave the option out, or build the Hessian again",
             )
 
 
@@ -244,7 +252,9 @@ def _warn_scaled_kernel(
 ) -> None:
     """Warn where a matrix prior meets a scale that nobody has asked for."""
     prior = record.prior
-    if prior is not None and prior.ndim == 2 and options.scale is None and not origins:
+    is_new = options.prior is not None or not origins
+    is_chosen = options.scale is not None or record.scale_rule == "none"
+    if prior is not None and prior.ndim == 2 and is_new and not is_chosen:
         logger.warning(
             "the prior is a matrix for features divided by the scale %s = %.6g; a kernel matrix "
             "needs --scale none",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 
 import numpy as np
 from scipy.linalg import svdvals
 
-from prcli.data.extxyz import index_frames
+from prcli.data.checkpoint import read_checkpoint
+from prcli.data.featurizer_settings import format_settings
 from prcli.data.file_kind import file_kind
 from prcli.data.formats import open_array
 from prcli.data.gradients import GRADIENT_KINDS
@@ -17,6 +19,7 @@ from prcli.data.hessian_record import HessianRecord
 from prcli.data.publish import RESULT_MARKER
 from prcli.data.store import FeatureStore, open_store
 from prcli.data.store_schema import format_blocks
+from prcli.data.structure_file import index_structures
 from prcli.elements import SYMBOLS
 from prcli.errors import FormatError, RankError
 from prcli.numerics.square_root import condition_number
@@ -48,17 +51,19 @@ def describe(path: str) -> list[tuple[str, str]]:
         facts = _store(path)
     elif kind == "hessian":
         facts = _hessian(path)
-    elif kind == "extxyz":
-        facts = _extxyz(path)
+    elif kind in ("extxyz", "structures"):
+        facts = _structures(path)
     elif kind == "result":
         facts = _result(path)
+    elif kind == "checkpoint":
+        facts = _checkpoint(path)
     elif kind in ("npy", "npz", "mts", "hdf5"):
         facts = _array(path)
     else:
         raise FormatError(
             "file is of no kind that prcli knows",
             where=path,
-            expected="a feature store, Hessian file, extxyz, npy, npz, mts or HDF5 file",
+            expected="a feature store, Hessian file, structure file, npy, npz, mts or HDF5 file",
             got=kind,
         )
     return [("kind", kind), ("bytes", str(os.path.getsize(path))), *facts]
@@ -80,6 +85,9 @@ def _store(path: str) -> list[tuple[str, str]]:
             present = np.flatnonzero(np.bincount(store.species, minlength=256))
             facts.append(("elements", " ".join(SYMBOLS[int(z)] for z in present)))
         facts.append(("blocks", format_blocks(store.blocks) if store.blocks else "none"))
+        if store.feature_kind is not None:
+            facts.append(("feature_kind", store.feature_kind))
+        facts += _featurizer(store.featurizer)
         facts.append(("columns", " ".join(store.column_names) or "none"))
         if store.source is not None:
             facts.append(("source", " ".join(store.source.typed)))
@@ -114,6 +122,7 @@ def _hessian(path: str) -> list[tuple[str, str]]:
         ("energy", record.energy),
         ("intercept", _intercept_text(record.intercept.kind, record.intercept.species)),
         ("blocks", format_blocks(record.blocks) if record.blocks else "none"),
+        *_featurizer(record.featurizer),
         ("scale", f"{record.scale_rule} = {record.scale!r}"),
         ("regularizer", repr(record.regularizer)),
         ("prior", describe_prior(record.prior)),
@@ -125,6 +134,19 @@ def _hessian(path: str) -> list[tuple[str, str]]:
         if (value := getattr(record, name)) is not None
     ]
     return facts + _provenance(read_hessian_provenance(path))
+
+
+def _checkpoint(path: str) -> list[tuple[str, str]]:
+    found = read_checkpoint(path)
+    if found is None:
+        return []
+    done = ("n_picks", f"{found.n_steps} of {found.request.get('n-to-select')}")
+    settled = {name: value for name, value in found.request.items() if value not in (None, [], {})}
+    return [done, *((name, str(value)) for name, value in settled.items())]
+
+
+def _featurizer(settings: Mapping[str, object] | None) -> list[tuple[str, str]]:
+    return [] if settings is None else [("featurizer", format_settings(settings))]
 
 
 def _weight(record: HessianRecord, kind: RowKind) -> float:
@@ -153,8 +175,8 @@ def _intercept_text(kind: str, species: tuple[int, ...]) -> str:
     return " ".join([kind, *(SYMBOLS[z] for z in species)])
 
 
-def _extxyz(path: str) -> list[tuple[str, str]]:
-    index = index_frames(path)
+def _structures(path: str) -> list[tuple[str, str]]:
+    index = index_structures(path)
     return [
         ("n_structures", str(len(index))),
         ("n_atoms", str(int(index.n_atoms.sum()))),

@@ -11,7 +11,7 @@ from prcli.records import Loss, RowKind
 from prcli.workflows.loss_options import LossOptions
 
 #: Options that say how rows are weighed as they are read.
-_KEYS = ("weight_key", "energy_weight_key", "force_weight_key", "stress_weight_key")
+WEIGHT_KEYS = ("weight_key", "energy_weight_key", "force_weight_key", "stress_weight_key")
 
 
 def loss_for_data(given: LossOptions | None, records: Sequence[HessianRecord]) -> LossOptions:
@@ -79,7 +79,7 @@ def refuse_keys(given: LossOptions | None) -> None:
     ------
     RequestError
     """
-    named = [name for name in _KEYS if given is not None and getattr(given, name) is not None]
+    named = [name for name in WEIGHT_KEYS if given is not None and getattr(given, name) is not None]
     if named:
         raise RequestError(
             "rows of a finished Hessian cannot be weighed anew",

@@ -135,7 +135,7 @@ def read_forces(frame: bytes, keys: tuple[str, str], where: str) -> tuple[FloatA
     FeatureError
         If a column is absent, has not three numbers per atom, or one that is not finite.
     """
-    return _force_column(frame, keys[0], where), _force_column(frame, keys[1], where)
+    return force_column(frame, keys[0], where), force_column(frame, keys[1], where)
 
 
 def check_force_columns(frame: bytes, keys: tuple[str, str], where: str) -> None:
@@ -182,7 +182,8 @@ def _keys_of(frame: bytes) -> list[str]:
     return [pair.key.decode("utf-8", "replace") for pair in comment_pairs(comment(frame))]
 
 
-def _force_column(frame: bytes, key: str, where: str) -> FloatArray:
+def force_column(frame: bytes, key: str, where: str) -> FloatArray:
+    """Read one column of forces, shape (n, 3), eV/Å; see `read_forces`."""
     forces: FloatArray = atom_column(frame, key, where)
     if forces.shape[1] != 3:
         raise FeatureError(

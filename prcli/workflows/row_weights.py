@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -93,6 +93,11 @@ class RowWeights:
     def energies(self) -> FloatArray | None:
         """(S,) weights of the energy rows; None where all are 1."""
         return self._of_structures.energies
+
+    @property
+    def of_structures(self) -> Mapping[RowKind, FloatArray | None]:
+        """(S,) weights of the structures by kind of row; None where all are 1."""
+        return self._of_structures.weights
 
     def of_gradients(self, block: GradientBlock) -> FloatArray | None:
         """Weigh the rows of a block.

@@ -64,7 +64,7 @@ class Scores:
     offsets : ndarray of shape (S + 1,)
         Rows of structure i are ``offsets[i]:offsets[i + 1]``; there may be none.
     species : ndarray of shape (M,) or None
-        Atomic numbers of the atoms, where they are known.
+        Atomic numbers of the atoms, 0 where they are not known.
     alpha : float or None
         Calibration factor, if the Hessian has it: eV/atom for structures (eV for total
         energies), eV for atoms, eV/Å for forces, eV/Å³ for stresses.
@@ -162,6 +162,13 @@ def score(
         If the rows that are asked for are not there, or were reduced.
     """
     check_scorable(record, data, per)
+    return score_rows(record, data, per, progress)
+
+
+def score_rows(
+    record: HessianRecord, data: Dataset, per: Per, progress: Progress = no_progress
+) -> Scores:
+    """Score as `score` a set, or a share of one that may lack such rows, that was checked."""
     warn_about_training(record, data)
     warn_about_descriptors(data)
     warn_of_missing(data, per)
@@ -169,8 +176,8 @@ def score(
     offsets = row_offsets(data, per)
     values, done = np.empty(int(offsets[-1])), 0
     species = None
-    if per == "atom" and data.has_species:
-        species = np.empty(len(values), dtype=np.uint8)
+    if per == "atom" and any(part.table.species is not None for part in data.parts):
+        species = np.zeros(len(values), dtype=np.uint8)
     for rows, numbers in row_blocks(data, row_form(record), per):
         here = slice(done, done + len(rows))
         values[here] = rigidities(rows, factor, overwrite=True)

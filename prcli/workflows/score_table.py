@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
 from prcli.elements import SYMBOLS
+from prcli.errors import RequestError
 from prcli.workflows.score import COMPONENTS, Per, Scores
 
 Order: TypeAlias = Literal["rank", "file"]
@@ -28,12 +30,63 @@ _COLUMNS: dict[Per, tuple[str, ...]] = {
 }
 
 
+@dataclass(frozen=True)
+class Limits:
+    """Which rows of a table are wanted; what is None limits nothing.
+
+    Attributes
+    ----------
+    below, above : float, optional
+        Only rows whose rigidity is lower, or higher.
+    below_sigma, above_sigma : float, optional
+        Only rows whose σ is lower, or higher, in the unit of its column.
+
+    Raises
+    ------
+    RequestError
+        If one is not a number.
+    """
+
+    below: float | None = None
+    above: float | None = None
+    below_sigma: float | None = None
+    above_sigma: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name, value in vars(self).items():
+            if value is not None and np.isnan(value):
+                raise RequestError(f"--{name.replace('_', '-')} must be a number", got="nan")
+
+    @property
+    def of_sigma(self) -> bool:
+        """Whether σ has to be known."""
+        return self.below_sigma is not None or self.above_sigma is not None
+
+    def ranks(self, scores: Scores) -> tuple[int, int]:
+        """Give the number of rows that rank too low, and the last rank that is wanted.
+
+        σ falls as rigidity rises, so every limit cuts off one end of the ranking.
+        """
+        rigidity, sigma = scores.rigidity, scores.sigma
+        first, last = 0, len(scores.rank)
+        if self.above is not None:
+            first = max(first, _count(rigidity <= self.above))
+        if self.below is not None:
+            last = min(last, _count(rigidity < self.below))
+        if self.below_sigma is not None and sigma is not None:
+            first = max(first, _count(sigma >= self.below_sigma))
+        if self.above_sigma is not None and sigma is not None:
+            last = min(last, _count(sigma > self.above_sigma))
+        return first, max(first, last)
+
+
 def chosen_rows(
     scores: Scores,
     order: Order = "rank",
     *,
     top: int | None = None,
-    below: float | None = None,
+    limits: Limits | None = None,
 ) -> NDArray[np.int64]:
     """Positions of the rows of a table, in its order.
 
@@ -43,25 +96,22 @@ def chosen_rows(
     order : {"rank", "file"}
         Least rigid first, or as in the files.
     top : int, optional
-        Only so many of the least rigid.
-    below : float, optional
-        Only those of lower rigidity.
+        Only so many of the least rigid of those within the limits.
+    limits : Limits, optional
 
     Returns
     -------
     positions : ndarray of int
     """
-    n_rows = len(scores.rank)
-    if below is not None:
-        n_rows = int(np.count_nonzero(scores.rigidity < below))
+    first, last = (limits or Limits()).ranks(scores)
     if top is not None:
-        n_rows = min(n_rows, top)
-    # Either way the first ranks are chosen, so that nothing is sorted again.
-    positions = np.flatnonzero(scores.rank <= n_rows)
+        last = min(last, first + top)
+    # Ranks that follow each other are chosen, so that nothing is sorted again.
+    positions = np.flatnonzero((scores.rank > first) & (scores.rank <= last))
     if order == "file":
         return positions
     ranked = np.empty_like(positions)
-    ranked[scores.rank[positions] - 1] = positions
+    ranked[scores.rank[positions] - first - 1] = positions
     return ranked
 
 
@@ -72,9 +122,16 @@ def score_columns(scores: Scores, record: HessianRecord) -> tuple[str, ...]:
 
 
 def score_table(
-    scores: Scores, data: Dataset, columns: tuple[str, ...], rows: NDArray[np.int64]
+    scores: Scores,
+    data: Dataset,
+    columns: tuple[str, ...],
+    rows: NDArray[np.int64],
+    first: int = 0,
 ) -> Iterator[Mapping[str, NDArray[np.generic]]]:
-    """Yield batches of the table, a mapping of column names to arrays of equal length."""
+    """Yield batches of the table, a mapping of column names to arrays of equal length.
+
+    `first` is added to the positions of the structures, where `data` is a share of a set.
+    """
     sources, source, frame = data.frames()
     names = np.array(sources, dtype=object)
     for start in range(0, len(rows), _TABLE_ROWS):
@@ -82,7 +139,7 @@ def score_table(
         structure, place = scores.locate(here)
         rigidity = scores.rigidity[here]
         batch: Columns = {
-            "index": structure,
+            "index": structure + first,
             "source": names[source[structure]],
             "frame": frame[structure],
             "n_atoms": data.n_atoms[structure],
@@ -103,6 +160,10 @@ def _sigma_name(per: Per, record: HessianRecord) -> str:
     if per == "structure":
         return "sigma_eV_per_atom" if record.energy == "per-atom" else "sigma_eV"
     return {"atom": "sigma_eV", "force": "sigma_eV_per_A", "stress": "sigma_eV_per_A3"}[per]
+
+
+def _count(rows: NDArray[np.bool_]) -> int:
+    return int(np.count_nonzero(rows))
 
 
 def _symbols(scores: Scores, rows: NDArray[np.int64]) -> NDArray[np.generic]:

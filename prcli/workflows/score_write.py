@@ -21,6 +21,7 @@ def write_scored(
     data: Dataset,
     frames: Frames,
     *,
+    first: int = 0,
     overwrite: bool = False,
     progress: Progress = no_progress,
 ) -> None:
@@ -37,22 +38,24 @@ def write_scored(
         Of structures, atoms or forces.
     data : Dataset
     frames : Frames
-        Of `data`.
+        Of `data`, or of a set that it is a share of.
+    first : int
+        Where in that set it begins.
     overwrite : bool
     progress : callable
     """
     with publish_file(path, overwrite) as temporary, open(temporary, "wb") as file:
-        for content in join_frames(_scored_frames(scores, data, frames, progress)):
+        for content in join_frames(_scored_frames(scores, data, frames, first, progress)):
             file.write(content)
 
 
 def _scored_frames(
-    scores: Scores, data: Dataset, frames: Frames, progress: Progress
+    scores: Scores, data: Dataset, frames: Frames, first: int, progress: Progress
 ) -> Iterator[bytes]:
-    contents = frames.read(range(data.n_structures))
+    contents = frames.copy(range(first, first + data.n_structures))
     for i, content in enumerate(contents):
         yield _scored_frame(
-            content, scores, i, int(data.n_atoms[i]), f"{data.label}, structure {i}"
+            content, scores, i, int(data.n_atoms[i]), f"{data.label}, structure {first + i}"
         )
         progress("write", i + 1, data.n_structures)
 

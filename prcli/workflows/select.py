@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,24 +12,19 @@ from numpy.typing import NDArray
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
 from prcli.errors import FeatureError, RequestError
-from prcli.numerics.baselines import farthest_point_order, leverage_order, random_order
-from prcli.numerics.block_picker import BlockListPicker, BlockPicker
-from prcli.numerics.greedy import GreedyResult, Pick, normalized, run_selection
-from prcli.numerics.objectives import OBJECTIVES, Objective
-from prcli.numerics.pickers import GreedyPicker, ListPicker, Picker
-from prcli.numerics.posterior import Posterior, TargetFrame
+from prcli.numerics.greedy import GreedyResult, Pick
+from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.rigidity import reciprocal, squared_norms, whiten
 from prcli.records import Progress, no_progress
 from prcli.workflows.candidate_rows import CandidateRows, Weights
 from prcli.workflows.model import (
     check_fits,
     posterior,
-    unscaled_prior_root,
     warn_about_descriptors,
     warn_about_training,
 )
-from prcli.workflows.rows import EnergyRows
 from prcli.workflows.select_options import SelectOptions
+from prcli.workflows.selection_loop import add_picks, pick_candidates
 from prcli.workflows.targets import Targets, read_targets
 
 logger = logging.getLogger(__name__)
@@ -68,6 +64,8 @@ class Selection:
     stopped : str
         "n_to_select", "stop_gain" or "stop_pr".
     options : SelectOptions
+    n_resumed : int
+        Picks that an earlier run had made; the two counts above are without its work.
     """
 
     indices: NDArray[np.int64]
@@ -85,6 +83,7 @@ class Selection:
     n_whitenings: int
     stopped: str
     options: SelectOptions
+    n_resumed: int = 0
 
     @property
     def objective_after(self) -> float:
@@ -106,6 +105,8 @@ def select(
     allowed: NDArray[np.bool_] | None = None,
     target_weight: FloatArray | None = None,
     weights: Weights | None = None,
+    begun: Sequence[Pick] = (),
+    on_pick: Callable[[Pick], None] | None = None,
     progress: Progress = no_progress,
 ) -> Selection:
     """Select candidates.
@@ -128,6 +129,10 @@ def select(
         Weight of each structure of `target`, not negative.
     weights : Weights, optional
         Of the rows of the candidates.
+    begun : sequence of Pick
+        Picks that an earlier run of the same request has made; the rest is as if this one had.
+    on_pick : callable, optional
+        Called with each pick that is made.
     progress : callable
 
     Returns
@@ -143,13 +148,21 @@ def select(
     for data in (pool, *([] if target is None else [target])):
         check_fits(record, data)
         warn_about_descriptors(data)
-    objective = OBJECTIVES[options.objective]
     allowed, n_in_training = _allowed(record, pool, options, allowed)
     if target is not None:
         warn_about_training(record, target)
     targets = read_targets(record, target, options, target_weight)
     candidates = CandidateRows(pool, record, weights)
-    result = _run(record, candidates, targets, objective, options, allowed, progress)
+
+    def report(n_picks: int, pick: Pick) -> None:
+        # What keeps picks comes before what may end the run.
+        if on_pick is not None:
+            on_pick(pick)
+        progress("select", n_picks, options.n_to_select)
+
+    result = pick_candidates(
+        record, candidates, targets, options, allowed, begun=begun, on_pick=report
+    )
     if result.drift > LARGEST_DRIFT:
         logger.warning(
             "updated rigidities drifted by %.1e relative to a fresh factorization", result.drift
@@ -171,6 +184,7 @@ def select(
         n_whitenings=result.n_whitenings,
         stopped=result.stopped,
         options=options,
+        n_resumed=len(begun),
     )
 
 
@@ -239,76 +253,6 @@ def _allowed(
     return allowed, n_known
 
 
-def _run(
-    record: HessianRecord,
-    candidates: CandidateRows,
-    targets: Targets,
-    objective: Objective,
-    options: SelectOptions,
-    allowed: NDArray[np.bool_],
-    progress: Progress,
-) -> GreedyResult:
-    state = posterior(record)
-    weights = normalized(targets.weight[targets.counts] if len(targets.weight) else None, 0)
-    frame = TargetFrame(state, targets.rows[targets.counts])
-    return run_selection(
-        _picker(record, candidates, frame, state, objective, weights, options, allowed),
-        frame,
-        objective,
-        weights,
-        options.n_to_select,
-        stop_gain=options.stop_gain,
-        stop_pr=options.stop_pr,
-        on_pick=lambda n, pick: progress("select", n, options.n_to_select),
-    )
-
-
-def _picker(
-    record: HessianRecord,
-    candidates: CandidateRows,
-    frame: TargetFrame,
-    state: Posterior,
-    objective: Objective,
-    weights: FloatArray,
-    options: SelectOptions,
-    allowed: NDArray[np.bool_],
-) -> Picker:
-    """Choose who proposes: a greedy search or a baseline, over single rows or blocks."""
-    rows = candidates.energies if candidates.are_single else None
-    if options.strategy == "pr":
-        if rows is not None:
-            return GreedyPicker(
-                rows, frame, state, objective, weights, options.n_to_select, excluded=~allowed
-            )
-        return BlockPicker(
-            candidates,
-            frame,
-            state,
-            objective,
-            weights,
-            options.n_to_select,
-            excluded=~allowed,
-        )
-    order = _baseline_order(record, candidates.described, options, allowed)
-    if rows is not None:
-        return ListPicker(order, rows, frame, objective, weights)
-    return BlockListPicker(order, candidates, frame, objective, weights)
-
-
-def _baseline_order(
-    record: HessianRecord, source: EnergyRows, options: SelectOptions, allowed: NDArray[np.bool_]
-) -> NDArray[np.intp]:
-    """Order of the picks of a baseline; baselines look at the features of structures only."""
-    n_to_select = options.n_to_select
-    if options.strategy == "random":
-        return random_order(np.flatnonzero(allowed), n_to_select, options.seed)
-    if options.strategy == "fps":
-        return farthest_point_order(source, allowed, n_to_select)
-    return leverage_order(
-        source, allowed, unscaled_prior_root(record), record.regularizer, n_to_select
-    )
-
-
 def _all_rigidities(
     record: HessianRecord, candidates: CandidateRows, targets: Targets, result: GreedyResult
 ) -> tuple[FloatArray, FloatArray]:
@@ -319,7 +263,6 @@ def _all_rigidities(
     if others.any():
         state = posterior(record)
         before[others] = squared_norms(whiten(targets.rows[others], state.factor()))
-        for pick in result.picks:
-            state.add(candidates.take(pick.index))
+        add_picks(state, candidates, result.picks)
         after[others] = squared_norms(whiten(targets.rows[others], state.factor()))
     return reciprocal(before), reciprocal(after)

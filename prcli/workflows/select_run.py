@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,86 +19,42 @@ from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import make_provenance, stamp_file
 from prcli.data.publish import check_not_below, check_output
 from prcli.errors import RequestError
+from prcli.numerics.greedy import Pick
 from prcli.parallel.memory import available_memory, format_size
 from prcli.records import Progress, Provenance, no_progress
 from prcli.workflows.candidate_weights import candidate_weights, without_keys
 from prcli.workflows.expressions import parse_expression, where
 from prcli.workflows.frames import Frames
 from prcli.workflows.hessian import sum_hessian
-from prcli.workflows.hessian_options import HessianOptions, override
+from prcli.workflows.hessian_options import override
 from prcli.workflows.inputs import (
     DataArgument,
-    InputOptions,
+    InputSet,
     check_stdin,
     load_hessian,
-    open_input,
+    open_inputs,
     paths_of,
     split_hessians,
     stamp_hessian,
     stamps_of,
 )
 from prcli.workflows.model import check_fits
-from prcli.workflows.number_settings import number_settings
+from prcli.workflows.number_settings import featurizer_setting, number_settings
 from prcli.workflows.prior import prior_files
 from prcli.workflows.row_weights import RowWeights
 from prcli.workflows.select import Selection, check_enough, check_request, select
 from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.select_plan import counted_kinds, plan_selection
+from prcli.workflows.select_request import SelectRequest
+from prcli.workflows.selection_checkpoint import SelectionCheckpoint, open_checkpoint
+from prcli.workflows.selection_identity import selection_identity
 from prcli.workflows.selection_output import selected_frames, write_result
 from prcli.workflows.structure_columns import StructureColumns
 from prcli.workflows.targets import check_weights
 
+__all__ = ["SelectRequest", "SelectRun"]
+
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SelectRequest:
-    """Everything that decides a selection.
-
-    Attributes
-    ----------
-    options : SelectOptions
-    pool : tuple of DataArgument
-        Candidates.
-    target : tuple of DataArgument
-        Structures of interest.
-    train : tuple of DataArgument
-        Training set: feature sets and Hessian files in any mix.
-    hessian : path or HessianRecord, optional
-        A finished Hessian instead of `train`.
-    hessian_options : HessianOptions
-    inputs : InputOptions
-    where : str, optional
-        Filter on the pool.
-    target_weight : str, optional
-        Column or key of the targets that holds weights.
-    structures : tuple of path
-        Structure files of the pool, in place of those that its stores name.
-    output : str, optional
-        Result directory.
-    needs_frames : bool
-        Whether picked frames will be copied.
-    with_annotation, overwrite, with_provenance : bool
-    memory : int, optional
-        Bytes that may be held.
-    """
-
-    options: SelectOptions
-    pool: tuple[DataArgument, ...]
-    target: tuple[DataArgument, ...] = ()
-    train: tuple[DataArgument, ...] = ()
-    hessian: str | Path | HessianRecord | None = None
-    hessian_options: HessianOptions = field(default_factory=HessianOptions)
-    inputs: InputOptions = field(default_factory=InputOptions)
-    where: str | None = None
-    target_weight: str | None = None
-    structures: tuple[str | Path, ...] = ()
-    output: str | None = None
-    needs_frames: bool = False
-    with_annotation: bool = False
-    overwrite: bool = False
-    with_provenance: bool = True
-    memory: int | None = None
 
 
 class SelectRun:
@@ -132,6 +89,7 @@ class SelectRun:
         self._request = request
         self._progress = progress
         self._filter = None if request.where is None else parse_expression(request.where)
+        self._checkpoint: SelectionCheckpoint | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -143,6 +101,8 @@ class SelectRun:
             if isinstance(request.hessian, str | Path):
                 named.append(str(request.hessian))
             check_not_below(request.output, [*named, *request.structures])
+        if request.checkpoint_path is not None:
+            self._checkpoint = open_checkpoint(request.checkpoint_path, request.output)
         with ExitStack() as stack:
             check_stdin([*request.train, *request.target, *request.pool])
             data, hessians = split_hessians(request.train)
@@ -152,15 +112,7 @@ class SelectRun:
                 self._records = [load_hessian(request.hessian)]
                 if not isinstance(request.hessian, HessianRecord):
                     self._hessian_paths = [Path(request.hessian)]
-            self._train: list[Dataset] = []
-            if data:
-                train = open_input(data, "train", request.inputs)
-                self._train = [stack.enter_context(train)]
-            self.target = None
-            if request.target:
-                target = open_input(request.target, "target", request.inputs)
-                self.target = stack.enter_context(target)
-            self.pool = stack.enter_context(open_input(request.pool, "pool", request.inputs))
+            self._open_sets(data, stack)
             self._check_sets()
             self._frames = Frames(self.pool, request.structures) if self._copies else None
             if request.output is not None and self._frames is not None:
@@ -175,8 +127,39 @@ class SelectRun:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close the data."""
-        self._stack.close()
+        """Close the data; keep the picks if they have not become a result."""
+        try:
+            if self._checkpoint is not None:
+                self._checkpoint.close(error)
+        finally:
+            self._stack.close()
+
+    def _open_sets(self, train: Sequence[DataArgument], stack: ExitStack) -> None:
+        """Open the data; features that are computed on the way get columns for all sets."""
+        request = self._request
+        per_atom = request.options.target_per == "atom"
+        sets = [
+            InputSet("train", tuple(train)),
+            InputSet("target", request.target, needs_atoms=per_atom, needs_gradients=False),
+            InputSet("pool", request.pool, needs_atoms=False),
+        ]
+        written = [path for path in (request.output, request.checkpoint_path) if path is not None]
+        opened = open_inputs(
+            [each for each in sets if each.arguments or each.name == "pool"],
+            request.inputs,
+            records=self._records,
+            reserved=[*self._hessian_paths, *request.structures, *written],
+            progress=self._progress,
+        )
+        by_name = {data.name: stack.enter_context(data) for data in opened}
+        self._train = [by_name["train"]] if "train" in by_name else []
+        self.target = by_name.get("target")
+        self.pool = by_name["pool"]
+
+    @property
+    def n_kept(self) -> int:
+        """Picks in the file of the checkpoint."""
+        return 0 if self._checkpoint is None else self._checkpoint.n_kept
 
     @property
     def _copies(self) -> bool:
@@ -191,21 +174,27 @@ class SelectRun:
             for record in self._records:
                 check_fits(record, data)
 
-    def run(self) -> Selection:
-        """Sum the Hessian, filter the pool, select."""
+    def run(self, progress: Progress | None = None) -> Selection:
+        """Sum the Hessian, filter the pool, select.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            In place of the one given before; what it raises ends the run.
+        """
         request = self._request
+        progress = progress or self._progress
         allowed = self._passing()
         weight = self._target_weight()
         weights = self._candidate_weights()
+        begun = self._begun(allowed, weight, weights)
         if request.hessian is not None:
             options = request.hessian_options
             # Weights of structures are for the candidates: the training rows have theirs.
             options = replace(options, loss=without_keys(options.loss))
             self.record = override(self._records[0], options)
         else:
-            self.record = sum_hessian(
-                self._train, self._records, request.hessian_options, self._progress
-            )
+            self.record = sum_hessian(self._train, self._records, request.hessian_options, progress)
         logger.info(
             "training set: %d structures, %d features; %s rows, scale %s = %.6g, regularizer %.6g",
             self.record.n_structures,
@@ -215,17 +204,50 @@ class SelectRun:
             self.record.scale,
             self.record.regularizer,
         )
-        self.selection = select(
+        self._select = partial(
+            select,
             self.record,
             self.pool,
             self.target,
-            request.options,
             allowed=allowed,
             target_weight=weight,
             weights=weights,
-            progress=self._progress,
+        )
+        self.selection = self._select(
+            request.options,
+            begun=begun,
+            on_pick=None if self._checkpoint is None else self._checkpoint.add,
+            progress=progress,
         )
         return self.selection
+
+    def again(self, options: SelectOptions, progress: Progress = no_progress) -> Selection:
+        """Select anew by other options, on the same terms."""
+        return self._select(options, progress=progress)
+
+    def _begun(
+        self,
+        allowed: NDArray[np.bool_] | None,
+        target_weight: NDArray[np.float64] | None,
+        weights: RowWeights | None,
+    ) -> tuple[Pick, ...]:
+        """Take over the picks of an earlier run of the same request."""
+        if self._checkpoint is None:
+            return ()
+        request = self._request
+        return self._checkpoint.begin(
+            selection_identity(
+                request.options,
+                request.hessian_options,
+                train=self._train,
+                records=self._records,
+                pool=self.pool,
+                target=self.target,
+                allowed=allowed,
+                target_weight=target_weight,
+                weights=weights,
+            )
+        )
 
     def frames(self) -> Iterator[bytes]:
         """Yield the picked frames in the order of the picks."""
@@ -322,6 +344,7 @@ class SelectRun:
         settings = {
             "seed": options.seed,
             **number_settings(record),
+            **featurizer_setting(record.featurizer or self.pool.featurizer),
             "where": self._request.where,
             "target_weight": self._request.target_weight,
         }

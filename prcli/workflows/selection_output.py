@@ -93,7 +93,7 @@ def selected_frames(
     with_annotation : bool
         Add ``prcli_rank=`` and ``prcli_gain=`` to the comment line and touch nothing else.
     """
-    contents = frames.read(selection.indices)
+    contents = frames.copy(selection.indices)
     if with_annotation:
         contents = (
             annotate(
@@ -164,6 +164,7 @@ def report(
             "largest_relative_drift": selection.drift,
             "n_exact_gains": selection.n_exact,
             "n_fresh_whitenings": selection.n_whitenings,
+            "n_picks_from_checkpoint": selection.n_resumed,
         },
     }
     if provenance is not None:

@@ -110,6 +110,7 @@ class TrainingRows:
             intercept=form.intercept,
             loss=relevant_loss(loss_of(self._loss), self._kinds),
             weights=weight_names(self._loss, self._kinds),
+            featurizer=data.featurizer,
         )
 
     def _n_rows(self, kind: RowKind) -> int:

@@ -6,7 +6,9 @@
 The training set holds clusters near their minima, the targets stretched ones, the pool both.
 Lengths in Å, energies in eV, forces in eV/Å. The features follow from the files by
 
-    prcli features compute soap train.xyz -o train.h5 --hypers soap.toml --distinct --gradients force
+    prcli features compute soap train.xyz -o train.h5 --hypers soap.toml
+
+with ``--distinct --gradients force``.
 """
 
 import subprocess

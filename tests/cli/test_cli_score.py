@@ -132,6 +132,37 @@ def test_top_and_below(prcli):
     assert prcli("score", "h.h5", "pool.h5", "--below", "0").table == everything[:1]
 
 
+def test_above(prcli):
+    everything = prcli("score", "h.h5", "pool.h5").table
+    limit = everything[5][4]
+    assert prcli("score", "h.h5", "pool.h5", "--above", limit).table[1:] == everything[6:]
+    between = prcli("score", "h.h5", "pool.h5", "--above", limit, "--below", everything[8][4])
+    assert between.table[1:] == everything[6:8]
+    assert prcli("score", "h.h5", "pool.h5", "--above", limit, "--top", "1").table[1:] == [
+        everything[6]
+    ]
+
+
+def test_limits_of_sigma(prcli, calibrated):
+    everything = prcli("score", calibrated, "pool.h5").table
+    limit = everything[5][-1]
+    above = prcli("score", calibrated, "pool.h5", "--above-sigma", limit)
+    assert above.table[1:] == everything[1:5]
+    assert min(map(float, above.column("sigma_eV_per_atom"))) > float(limit)
+    below = prcli("score", calibrated, "pool.h5", "--below-sigma", limit)
+    assert below.table[1:] == everything[6:]
+    # Those without the ending are of the rigidity, calibrated or not.
+    plain = prcli("score", calibrated, "pool.h5", "--below", everything[5][4])
+    assert plain.table[1:] == everything[1:5]
+
+
+def test_limits_of_sigma_need_calibration(prcli, fails, calibrated):
+    assert "prcli calibrate" in fails("score", "h.h5", "pool.h5", "--above-sigma", "0.1")
+    # Another regularizer ends the calibration.
+    command = ("score", calibrated, "pool.h5", "--above-sigma", "0.1", "--regularizer", "1e-3")
+    assert "not calibrated" in fails(*command)
+
+
 def test_top_below_one_is_refused(fails):
     assert "--top" in fails("score", "h.h5", "pool.h5", "--top", "0")
 
@@ -347,7 +378,7 @@ def test_columns_of_forces(prcli, forces):
     assert outcome.code == 0
     names = ["index", "source", "frame", "atom", "axis", "pr", "rank", "trace"]
     assert outcome.table[0] == names
-    assert "warning: 2 of 6 structures have no force rows and are not scored" in outcome.err
+    assert "warning: 2 of 6 structures have no force rows and are left out" in outcome.err
     counts = counts_of(6, 4)[[0, 1, 3, 4]]
     n_rows = 3 * int(counts.sum())
     structures = np.repeat([0, 1, 3, 4], 3 * counts).astype(str).tolist()

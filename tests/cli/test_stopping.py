@@ -6,7 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from prcli.cli.stopping import StopRequests
+from prcli.cli.stopping import StopRequests, leave_at_once, telling_of_checkpoint
+from prcli.errors import StoppedEarlyError
 from prcli.records import no_progress
 
 
@@ -101,3 +102,47 @@ def test_progress_is_passed_on():
         step("check", 1, None)
         step("work", 2, 4)
     assert seen == [("check", 1, None), ("work", 2, 4)]
+
+
+def test_what_was_asked_for_late_is_answered_on_demand():
+    with requests() as step:
+        step.answer()
+        step("work", 1, 3)
+        ask()
+        step("work", 3, 3)
+        with pytest.raises(LeftError):
+            step.answer()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGUSR1, 138)])
+def test_leaving_at_once_gives_the_code_of_the_signal(number, code):
+    with pytest.raises(SystemExit, match=str(code)):
+        leave_at_once(number)
+    with pytest.raises(KeyboardInterrupt):
+        leave_at_once(signal.SIGINT)
+
+
+def test_a_signal_with_a_checkpoint_is_a_stop_that_can_go_on():
+    with (
+        pytest.raises(StoppedEarlyError, match="stopped by SIGTERM after 3 picks") as caught,
+        telling_of_checkpoint(lambda: ("3 picks", "c")),
+    ):
+        leave_at_once(signal.SIGTERM)
+    assert caught.value.where == "c"
+    assert caught.value.exit_code == 75
+
+
+def test_a_signal_without_a_checkpoint_stays_what_it_is():
+    with pytest.raises(SystemExit, match="143"), telling_of_checkpoint(lambda: None):
+        leave_at_once(signal.SIGTERM)
+
+
+def test_other_exits_stay_what_they_are():
+    with pytest.raises(SystemExit, match="3"), telling_of_checkpoint(lambda: ("3 picks", "c")):
+        raise SystemExit(3)
+
+
+def test_an_interrupt_stays_one_and_tells_of_the_checkpoint(capsys):
+    with pytest.raises(KeyboardInterrupt), telling_of_checkpoint(lambda: ("3 picks", "c")):
+        raise KeyboardInterrupt
+    assert "3 picks are in c: the same command goes on" in capsys.readouterr().err

@@ -17,6 +17,7 @@ from prcli.data.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from prcli.data.file_kind import file_kind
 from prcli.errors import FormatError, InputFileError, MismatchError, OutputError
 
 REQUEST = {"n-to-select": 5, "pool": "blake2b:12", "where": None}
@@ -50,6 +51,10 @@ def test_a_newer_one_takes_the_place_of_the_older(path):
     write_checkpoint(path, Checkpoint(REQUEST, {"index": [7]}))
     assert read_checkpoint(path).columns == {"index": [7]}
     assert os.listdir(path.parent) == [path.name]
+
+
+def test_its_kind_is_told_from_its_content(path):
+    assert file_kind(path) == "checkpoint"
 
 
 def test_no_file_and_an_empty_file_hold_nothing(tmp_path):

@@ -205,6 +205,23 @@ def test_contradictions_are_refused(tmp_path: Path, changes: Any, message: str) 
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("prior", "where", "got"),
+    [
+        (np.array([1, 1, np.inf]), "entry (2,)", "inf"),
+        (np.array([[1, 0, 0], [0, np.nan, 0], [0, 0, 1]]), "entry (1, 1)", "nan"),
+        (np.array([[1, 0, 0], [0, 1, 2.5], [0, 0, 1]]), "entry (1, 2)", "2.5"),
+    ],
+)
+def test_entry_that_spoils_a_prior_is_named(
+    tmp_path: Path, prior: np.ndarray, where: str, got: str
+) -> None:
+    with pytest.raises(FormatError) as caught:
+        write_hessian(tmp_path / "h.h5", record(prior=prior))
+    assert str(caught.value.where).endswith(where)
+    assert caught.value.got == got
+
+
 def test_entry_below_the_diagonal_of_a_large_matrix_is_found(tmp_path: Path) -> None:
     matrix = np.triu(np.ones((600, 600)))
     matrix[599, 598] = 1e-300

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from builders import features_of
+from builders import counts_of, features_of, gradients_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +22,7 @@ from prcli.workflows.model import row_form
 from prcli.workflows.rows import EnergyRows, local_blocks
 from prcli.workflows.score import Scores, ranks_of, score
 from prcli.workflows.score_run import ScoreRequest, ScoreRun
-from prcli.workflows.score_table import chosen_rows, score_columns, score_table
+from prcli.workflows.score_table import Limits, chosen_rows, score_columns, score_table
 
 
 def whole(table: object, name: str = "scored") -> Dataset:
@@ -114,17 +114,55 @@ def test_ranks_are_small_integers_in_the_order_of_the_set():
     assert ranks.dtype == np.int32
 
 
+#: σ of a rigidity of 0.25 or 4 is a number without rounding.
+LIMITS = [0.0, 0.25, 0.5, 1.0, 2.0, 3.0, np.inf]
+
+
 @given(
-    st.lists(st.sampled_from([0.5, 1.0, 2.0, np.inf]), min_size=1, max_size=9),
+    st.lists(st.sampled_from([0.25, 1.0, 4.0, np.inf]), min_size=1, max_size=9),
     st.sampled_from(["rank", "file"]),
     st.none() | st.integers(1, 10),
-    st.none() | st.sampled_from([0.1, 1.0, 1.5, np.inf]),
+    st.fixed_dictionaries(
+        {name: st.none() | st.sampled_from(LIMITS) for name in ("below", "above")}
+        | {name: st.none() | st.sampled_from(LIMITS) for name in ("below_sigma", "above_sigma")}
+    ),
 )
-def test_chosen_rows_are_those_of_a_sort(values, order, top, below):
-    ranked = sorted(range(len(values)), key=lambda i: values[i])[:top]
-    expected = [i for i in ranked if below is None or values[i] < below]
-    found = chosen_rows(scores_of(values), order, top=top, below=below)
-    assert found.tolist() == (expected if order == "rank" else sorted(expected))
+def test_chosen_rows_are_those_of_a_sort(values, order, top, limits):
+    scores = scores_of(values, alpha=1.0)
+    tests = {
+        "below": lambda i, x: scores.rigidity[i] < x,
+        "above": lambda i, x: scores.rigidity[i] > x,
+        "below_sigma": lambda i, x: scores.sigma[i] < x,
+        "above_sigma": lambda i, x: scores.sigma[i] > x,
+    }
+    wanted = [
+        i
+        for i in sorted(range(len(values)), key=lambda i: values[i])
+        if all(x is None or tests[name](i, x) for name, x in limits.items())
+    ][:top]
+    found = chosen_rows(scores, order, top=top, limits=Limits(**limits))
+    assert found.tolist() == (wanted if order == "rank" else sorted(wanted))
+
+
+@pytest.mark.parametrize("name", ["below", "above", "below_sigma", "above_sigma"])
+def test_limits_must_be_numbers(name):
+    with pytest.raises(RequestError, match=f"--{name.replace('_', '-')} must be a number"):
+        Limits(**{name: float("nan")})
+
+
+def test_limits_on_sigma_need_a_calibrated_hessian():
+    request = ScoreRequest(hessian(), (np.ones((2, 3)),), limits=Limits(above_sigma=0.1))
+    with pytest.raises(RequestError, match="not calibrated") as caught, ScoreRun(request):
+        pytest.fail("must not get here")
+    assert "prcli calibrate" in str(caught.value)
+
+
+def test_limits_on_sigma_need_the_factor_of_their_kind():
+    table = features_of(4, seed=2, **gradients_of(counts_of(4, 2), 3, 2))
+    record = replace(hessian(), alpha_energy=0.5)
+    request = ScoreRequest(record, (table,), per="force", limits=Limits(below_sigma=0.1))
+    with pytest.raises(RequestError, match="alpha_force"), ScoreRun(request):
+        pytest.fail("must not get here")
 
 
 def test_ties_rank_in_the_order_of_the_set():
@@ -138,8 +176,10 @@ def test_chosen_rows():
     assert chosen_rows(scores, "file").tolist() == [0, 1, 2, 3]
     assert chosen_rows(scores, top=2).tolist() == [1, 3]
     assert chosen_rows(scores, "file", top=3).tolist() == [0, 1, 3]
-    assert chosen_rows(scores, below=3.0).tolist() == [1, 3]
-    assert chosen_rows(scores, top=9, below=np.inf).tolist() == [1, 3, 0]
+    assert chosen_rows(scores, limits=Limits(below=3.0)).tolist() == [1, 3]
+    assert chosen_rows(scores, top=9, limits=Limits(below=np.inf)).tolist() == [1, 3, 0]
+    assert chosen_rows(scores, top=1, limits=Limits(above=1.0)).tolist() == [3]
+    assert chosen_rows(scores, limits=Limits(above=2.0, below=2.0)).tolist() == []
 
 
 def test_sigma_is_alpha_over_the_root():

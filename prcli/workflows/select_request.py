@@ -1,0 +1,73 @@
+"""What a selection is asked for, as a user typed it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prcli.data.hessian_record import HessianRecord
+from prcli.workflows.hessian_options import HessianOptions
+from prcli.workflows.inputs import DataArgument, InputOptions
+from prcli.workflows.select_options import SelectOptions
+
+
+@dataclass(frozen=True)
+class SelectRequest:
+    """Everything that decides a selection.
+
+    Attributes
+    ----------
+    options : SelectOptions
+    pool : tuple of DataArgument
+        Candidates.
+    target : tuple of DataArgument
+        Structures of interest.
+    train : tuple of DataArgument
+        Training set: feature sets and Hessian files in any mix.
+    hessian : path or HessianRecord, optional
+        A finished Hessian instead of `train`.
+    hessian_options : HessianOptions
+    inputs : InputOptions
+    where : str, optional
+        Filter on the pool.
+    target_weight : str, optional
+        Column or key of the targets that holds weights.
+    structures : tuple of path
+        Structure files of the pool, in place of those that its stores name.
+    output : str, optional
+        Result directory.
+    needs_frames : bool
+        Whether picked frames will be copied.
+    with_annotation, overwrite, with_provenance : bool
+    memory : int, optional
+        Bytes that may be held.
+    checkpoint : str, optional
+        File that keeps the picks until the result is there; by default that of the result
+        directory with ``.checkpoint`` added, and none without one.
+    """
+
+    options: SelectOptions
+    pool: tuple[DataArgument, ...]
+    target: tuple[DataArgument, ...] = ()
+    train: tuple[DataArgument, ...] = ()
+    hessian: str | Path | HessianRecord | None = None
+    hessian_options: HessianOptions = field(default_factory=HessianOptions)
+    inputs: InputOptions = field(default_factory=InputOptions)
+    where: str | None = None
+    target_weight: str | None = None
+    structures: tuple[str | Path, ...] = ()
+    output: str | None = None
+    needs_frames: bool = False
+    with_annotation: bool = False
+    overwrite: bool = False
+    with_provenance: bool = True
+    memory: int | None = None
+    checkpoint: str | None = None
+
+    @property
+    def checkpoint_path(self) -> str | None:
+        """The checkpoint's file; None if there is none."""
+        if self.checkpoint is None and self.output is not None:
+            return self.output.rstrip(os.sep) + ".checkpoint"
+        return self.checkpoint
