@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from prcli.workflows.gradient_rows import gradient_rows
 from prcli.workflows.model import kind_weight, row_form
 from prcli.workflows.rows import EnergyRows
 
+logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
 
 
@@ -40,6 +42,22 @@ def gradient_kinds(record: HessianRecord, data: Dataset) -> tuple[RowKind, ...]:
         for kind in GRADIENT_KINDS
         if kind_weight(record, kind) > 0.0 and data.has_gradients(kind)
     )
+
+
+def warn_about_kinds(record: HessianRecord, pool: Dataset) -> None:
+    """Say where candidates have rows that the loss does not count, or lack some that it does."""
+    for kind in GRADIENT_KINDS:
+        n_with = int(np.count_nonzero(pool.gradient_counts(kind)))
+        if n_with and not record.n_rows.get(kind):
+            logger.warning("%s rows of the pool are not counted: the training set has none", kind)
+        elif kind_weight(record, kind) > 0.0 and n_with < pool.n_structures:
+            logger.warning(
+                "%d of %d candidates have no %s rows, which the loss counts: they add their other "
+                "rows only",
+                pool.n_structures - n_with,
+                pool.n_structures,
+                kind,
+            )
 
 
 class CandidateRows:

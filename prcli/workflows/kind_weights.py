@@ -104,5 +104,5 @@ def _no_rows(kind: RowKind, weight: float) -> RequestError:
         got=f"{weight:g}",
         remedy="leave the option out"
         if kind == "energy"
-        else f"leave the option out, or import features with the {kind} gradients",
+        else f"leave the option out, or import or compute features with the {kind} gradients",
     )

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prcli.data.dataset import Dataset, block_text
+from prcli.data.featurizer_settings import check_same_settings
 from prcli.data.hessian_record import HessianRecord
 from prcli.errors import MismatchError, RankError, RequestError
 from prcli.numerics.posterior import Posterior
@@ -30,8 +31,10 @@ def check_fits(record: HessianRecord, data: Dataset) -> None:
     Raises
     ------
     MismatchError
-        If widths or blocks differ.
+        If widths or blocks differ, or what computed the features, where that is known.
     """
+    where = f"the Hessian and the {data.name} set {data.label}"
+    check_same_settings(record.featurizer, data.featurizer, where)
     row_form(record).check_width(data)
     if data.blocks != record.blocks:
         raise MismatchError(
@@ -52,7 +55,7 @@ def kind_weight(record: HessianRecord, kind: RowKind) -> float:
     """Weight of the rows of one kind, with the reduction taken into account.
 
     MACE and metatrain average each term of the loss over its own number of entries; relative
-    to the energies, that weighs a kind by the ratio of the numbers of rows.
+    to the energies, that weighs a kind by the ratio of the numbers of entries.
 
     Raises
     ------
@@ -75,7 +78,9 @@ def kind_weight(record: HessianRecord, kind: RowKind) -> float:
             expected="energy rows in the Hessian",
             remedy=f"use --reduction sum, with the number of rows in --{kind}-weight",
         )
-    return weight * n_energies / n_rows
+    # Of a stress with nine components, six rows stand for nine entries.
+    n_entries = n_rows * record.loss.stress_components / 6 if kind == "stress" else n_rows
+    return weight * n_energies / n_entries
 
 
 def data_factor(record: HessianRecord) -> FloatArray:

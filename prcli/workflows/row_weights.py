@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from prcli.data.dataset import Dataset
 from prcli.data.gradient_blocks import GradientBlock
 from prcli.data.gradients import GRADIENT_KINDS
-from prcli.errors import FeatureError
+from prcli.errors import ExpressionError, FeatureError
 from prcli.numerics.loss import gauss_newton_factors, stress_row_weights, universal_force_delta
 from prcli.records import EnergyKind, RowKind
 from prcli.workflows.frames import Frames
@@ -146,7 +146,9 @@ class RowWeights:
         names = list(dict.fromkeys(key for each in keys.values() for key in each))
         columns = StructureColumns(self._data, lambda: self._frames)
         needs_energies = options.is_robust and "energy" in self._kinds
-        columns.fetch([*names, *(options.residual_keys("energy") if needs_energies else ())])
+        self._fetch(
+            columns, [*names, *(options.residual_keys("energy") if needs_energies else ())]
+        )
         read = {name: read_weights(self._data, columns, name) for name in names}
         weights = {kind: product([read[name] for name in keys[kind]]) for kind in keys}
         if options.loss == "mace-universal":
@@ -155,6 +157,21 @@ class RowWeights:
         if needs_energies:
             energies = self._robust_energies(energies, columns)
         return _StructureNumbers(weights, energies)
+
+    def _fetch(self, columns: StructureColumns, names: Sequence[str]) -> None:
+        """Find columns or keys in one pass, or say which option named one that is absent."""
+        try:
+            columns.fetch(names)
+        except ExpressionError as error:
+            absent = [name for name in names if repr(name) in error.what]
+            options = [each for each, given in vars(self._options).items() if given in absent]
+            named = " or ".join("--" + each.replace("_", "-") for each in options)
+            raise ExpressionError(
+                error.what,
+                where=f"{error.where or self._data.label}, {named}",
+                expected=error.expected,
+                remedy=error.remedy or f"name another column or key with {named}",
+            ) from error
 
     def _robust_energies(
         self, weights: FloatArray | None, columns: StructureColumns

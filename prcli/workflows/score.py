@@ -231,8 +231,8 @@ def _check_gradients(data: Dataset, kind: GradientKind) -> None:
             f"there are no {kind} rows",
             where=data.label,
             expected=f"gradients of the features, with {kind} rows",
-            remedy=f"give {_GRADIENT_OPTIONS[kind]} to prcli features import, or use --per "
-            "structure",
+            remedy=f"give {_GRADIENT_OPTIONS[kind]} to prcli features import, or --gradients to "
+            "prcli features compute, or use --per structure",
         )
     stored = data.gradient_counts(kind)
     mixed = np.flatnonzero(stored < data.original_gradient_counts(kind))

@@ -16,7 +16,7 @@ from prcli.numerics.greedy import GreedyResult, Pick
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.rigidity import reciprocal, squared_norms, whiten
 from prcli.records import Progress, no_progress
-from prcli.workflows.candidate_rows import CandidateRows, Weights
+from prcli.workflows.candidate_rows import CandidateRows, Weights, warn_about_kinds
 from prcli.workflows.model import (
     check_fits,
     posterior,
@@ -153,6 +153,7 @@ def select(
         warn_about_training(record, target)
     targets = read_targets(record, target, options, target_weight)
     candidates = CandidateRows(pool, record, weights)
+    warn_about_kinds(record, pool)
 
     def report(n_picks: int, pick: Pick) -> None:
         # What keeps picks comes before what may end the run.

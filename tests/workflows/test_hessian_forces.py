@@ -471,6 +471,15 @@ def test_option_cannot_change_the_loss_of_finished_rows(loss, option, apply):
         apply(build(range(4)), HessianOptions(loss=loss))
 
 
+def test_default_that_contradicts_finished_rows_is_called_so():
+    records = [build(range(4), loss=LossOptions(stress_components=9))]
+    options = HessianOptions(loss=LossOptions(weight_key="w"))
+    with pytest.raises(MismatchError) as caught:
+        sum_hessian([dataset(range(4, N))], records, options)
+    assert "6, the default" in str(caught.value.got)
+    assert "--stress-components 9" in str(caught.value.remedy)
+
+
 @pytest.mark.parametrize("apply", [override, lambda r, o: sum_hessian([], [r], o)])
 def test_finished_rows_cannot_be_weighed_by_structure(apply):
     with pytest.raises(RequestError, match="cannot be weighed anew") as caught:

@@ -152,7 +152,7 @@ class Training:
             for kind, residual in residuals.items():
                 values = penalty(self.loss, residual, self.deltas[kind])
                 sums[kind] = sums[kind] + cluster.weight * values.sum()
-                counts[kind] += 6 if kind == "stress" else len(residual)
+                counts[kind] += len(residual)
         if self.mean:
             return sum(self.weights[kind] * sums[kind] / counts[kind] for kind in KINDS)
         return sum(self.weights[kind] * sums[kind] for kind in KINDS)

@@ -259,6 +259,15 @@ def test_matrix_meets_a_scale_that_nobody_asked_for(caplog):
     assert "a kernel matrix needs --scale none" in caplog.text
 
 
+@pytest.mark.parametrize(("scale", "n_warnings"), [(None, 1), ("none", 0)])
+def test_matrix_for_a_finished_hessian_meets_its_scale(caplog, scale, n_warnings):
+    record = build(scale=scale)
+    with caplog.at_level(logging.WARNING):
+        changed = override(record, HessianOptions(prior=MATRIX))
+        override(changed, HessianOptions(regularizer=1e-3))
+    assert caplog.text.count("a kernel matrix needs --scale none") == n_warnings
+
+
 def test_singular_hessian_names_the_prior():
     rows = np.array([[1.0, 1.0, 0.0]])
     record = build(Features(rows), prior=np.array([1.0, 1.0, 0.0]), scale="none")

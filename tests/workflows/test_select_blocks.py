@@ -160,3 +160,13 @@ def test_what_will_be_held_is_said_before(tmp_path, caplog):
 def test_blocks_that_do_not_fit_into_memory_are_refused(tmp_path):
     with pytest.raises(RequestError, match="does not fit into memory"):
         SelectRun(request(tmp_path, memory=1 << 20)).__enter__()
+
+
+def test_rows_that_do_not_fit_each_other_are_spoken_of(caplog):
+    select(record(), whole(POOL), whole(TARGET, "target"), SelectOptions(1))
+    assert "5 of 9 candidates have no force rows" in caplog.text
+    caplog.clear()
+    plain = features_of(10, D, seed=1)
+    energies = sum_hessian([whole(plain, "train")], [], HessianOptions(regularizer=0.01))
+    select(energies, whole(POOL), whole(TARGET, "target"), SelectOptions(1))
+    assert "force rows of the pool are not counted: the training set has none" in caplog.text
