@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from prcli.data.store import FeatureStore, open_store
     from prcli.data.store_writer import StoreWriter
     from prcli.errors import PrcliError
-    from prcli.workflows.api import calibrate, hessian, score, select
+    from prcli.workflows.api import calibrate, ensemble, hessian, score, select
     from prcli.workflows.calibrate import Calibration
     from prcli.workflows.calibrate_options import CalibrateOptions
+    from prcli.workflows.ensemble import Ensemble
+    from prcli.workflows.ensemble_options import EnsembleOptions
     from prcli.workflows.features_import import import_features
     from prcli.workflows.hessian_options import HessianOptions
     from prcli.workflows.import_request import ImportRequest
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CalibrateOptions",
     "Calibration",
+    "Ensemble",
+    "EnsembleOptions",
     "FeatureStore",
     "Features",
     "HessianOptions",
@@ -48,6 +52,7 @@ __all__ = [
     "Selection",
     "StoreWriter",
     "calibrate",
+    "ensemble",
     "hessian",
     "import_features",
     "open_store",
@@ -60,6 +65,8 @@ __all__ = [
 _HOMES = {
     "CalibrateOptions": "prcli.workflows.calibrate_options",
     "Calibration": "prcli.workflows.calibrate",
+    "Ensemble": "prcli.workflows.ensemble",
+    "EnsembleOptions": "prcli.workflows.ensemble_options",
     "FeatureStore": "prcli.data.store",
     "Features": "prcli.data.features",
     "HessianOptions": "prcli.workflows.hessian_options",
@@ -72,6 +79,7 @@ _HOMES = {
     "Selection": "prcli.workflows.select",
     "StoreWriter": "prcli.data.store_writer",
     "calibrate": "prcli.workflows.api",
+    "ensemble": "prcli.workflows.api",
     "hessian": "prcli.workflows.api",
     "import_features": "prcli.workflows.features_import",
     "open_store": "prcli.data.store",

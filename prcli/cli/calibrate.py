@@ -87,10 +87,10 @@ def calibrate(
     """Fit the regularizer, and the factor of sigma = alpha/sqrt(PR), to errors on VALID.
 
     HESSIAN is a file of `prcli hessian`; VALID are feature stores or extxyz files with
-    features, with reference and predicted energies, by default `energy` and
-    `energy_predicted`, as store columns or keys of the comment line. Forces and stresses are
-    calibrated too where VALID has gradients, references and predictions. The regularizer is
-    the best for all of them together; each kind counts alike.
+    features, or with --featurizer structures alone, with reference and predicted energies, by
+    default `energy` and `energy_predicted`, as store columns or keys of the comment line. Forces
+    and stresses are calibrated too where VALID has gradients, references and predictions. The
+    regularizer is the best for all of them together; each kind counts alike.
 
     The calibrated Hessian goes to FILE. The table on stdout says how well uncertainties fit
     errors, before and after.

@@ -64,7 +64,7 @@ class ReportOfHessian:
             target=choices["target"],
             n_top=choices["top"],
             plots=choices["plots"],
-            inputs=input_choices(choices),
+            inputs=input_choices({**choices, "overwrite": overwrite}),
             overwrite=overwrite,
         )
         self._request.check()

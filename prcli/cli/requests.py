@@ -30,5 +30,6 @@ def loss_choices(choices: Mapping[str, Any]) -> LossOptions | None:
 
 def input_choices(choices: Mapping[str, Any]) -> InputOptions:
     """Pick the options that say how inputs are read."""
-    names = ("feature_key", "convention", "verify", "skip_invalid")
-    return InputOptions(**{name: choices[name] for name in names})
+    names = [field.name for field in fields(InputOptions)]
+    # Not every command replaces outputs, or records where they are from.
+    return InputOptions(**{name: choices[name] for name in names if name in choices})

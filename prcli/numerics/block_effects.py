@@ -50,7 +50,7 @@ def block_effect(
     -------
     effect : Effect
     """
-    triangle = triangle_of(np.concatenate([np.eye(len(z)), z.T]))
+    triangle = triangle_of(_stacked(z))
     v_new, drop = _variances(targets, z, triangle)
     log_det = _log_det(z, triangle)
     gain, uncertainty = gain_of(objective, targets.v, v_new, drop, weights, log_det)
@@ -112,10 +112,22 @@ def _variances(
     v_new = v - drop
     resolved = np.flatnonzero(v_new < STABLE_BELOW * v)
     if resolved.size:
-        y = dtrsm(1.0, triangle, half[:, resolved]).T
-        v_new[resolved] = squared_norms(targets.coordinates[resolved] - y @ z) + squared_norms(y)
+        v_new[resolved] = _least_squares(z, targets.coordinates[resolved])
         drop[resolved] = v[resolved] - v_new[resolved]
     return v_new, drop
+
+
+def _least_squares(z: FloatArray, targets: FloatArray) -> FloatArray:
+    """Least |z_t − yᵀz|² + |y|², shape (T,)."""
+    # Products z z_t would carry the square of what z is ill-conditioned by into y.
+    Q, triangle = qr(_stacked(z), mode="economic", check_finite=False)
+    y = dtrsm(1.0, triangle, Q[len(z) :].T @ targets.T).T
+    return squared_norms(targets - y @ z) + squared_norms(y)
+
+
+def _stacked(z: FloatArray) -> FloatArray:
+    """[I; zᵀ]."""
+    return np.concatenate([np.eye(len(z)), z.T])
 
 
 def _log_det(z: FloatArray, triangle: FloatArray) -> float:

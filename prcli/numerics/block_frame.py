@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import qr
 from scipy.linalg.blas import dtrsm
 
 from prcli.numerics.block_effects import at_most_square
@@ -25,9 +26,9 @@ FloatArray = NDArray[np.float64]
 
 _EPSILON = float(np.finfo(np.float64).eps)
 
-#: Share of the worst case that the amplification of rounding by an ill-conditioned factor
-#: stays below; measured against 400-bit arithmetic, half of it would do.
-AMPLIFICATION = 0.3
+#: What rounding is amplified by in units of the condition number of the factor; against 400-bit
+#: arithmetic, where picks are 1e5 times larger than the rows before them, 0.7 would do.
+AMPLIFICATION = 2.0
 
 
 class BlockFrame:
@@ -95,16 +96,17 @@ class BlockFrame:
         for group in self.groups:
             height = group.height
             here = np.flatnonzero(kept == height)
-            slots = self._slots[first + here]
-            exact = heights[here] == height
-            places = begins[here[exact], np.newaxis] + np.arange(height)
-            group.rows[slots[exact]] = rows[places]
-            ends = begins + heights
-            tall = [
-                (group.rows[slot], rows[begins[i] : ends[i]])
-                for i, slot in zip(here[~exact], slots[~exact], strict=True)
-            ]
-            for_each(_reduce, tall, self._n_threads)
+            if not len(here):
+                continue
+            # What is consecutive in the pool is consecutive in a group.
+            slot = self._slots[first + here[0]]
+            places = group.rows[slot : slot + len(here)]
+            if height < self._pool.n_columns:
+                wanted = begins[here, np.newaxis] + np.arange(height)
+                np.take(rows, wanted, axis=0, out=places, mode="clip")
+                continue
+            blocks = [rows[begins[i] : begins[i] + heights[i]] for i in here]
+            for_each(_reduce, list(zip(places, blocks, strict=True)), self._n_threads)
 
     def coordinates(self, index: int) -> FloatArray:
         """Coordinates of one candidate when the pool was whitened, shape (m, D), m at most D."""
@@ -139,31 +141,23 @@ class BlockFrame:
 
         Returns
         -------
-        direction : ndarray of shape (D, m)
-            P z_pᵀ L⁻ᵀ. Its products with rows of the pool are r.
-        shares : ndarray of shape (m, T)
+        directions : ndarray of shape (p, D)
+            L⁻¹ z_p P; p is at most D. Their products with rows of the pool are r.
+        shares : ndarray of shape (p, T)
             Those with the targets.
         """
         # The thin Q of [I; zᵀ] holds zᵀ L⁻ᵀ, none of whose columns is longer than 1: with a
         # factor of the Hessian just before the pick, nothing here has lost any digits.
         z = at_most_square(whiten(rows, self._before))
-        direction = np.linalg.qr(np.concatenate([np.eye(len(z)), z.T]))[0][len(z) :]
+        stacked = np.concatenate([np.eye(len(z)), z.T])
+        directions = qr(stacked, mode="economic", check_finite=False)[0][len(z) :]
         if self.n_picks:
-            direction = self.factor @ dtrsm(1.0, self._before, direction)
+            directions = self.factor @ dtrsm(1.0, self._before, directions)
         self._before = self._posterior.factor()
         self._condition = max(self._condition, balanced_condition(self._before))
         self.n_picks += 1
-        return direction, direction.T @ self._targets.T
-
-    def repays_whitening(self, n_rows: int) -> bool:
-        """Whether updating by a pick of some rows costs more than whitening afresh."""
-        width, n_targets = self._targets.shape[1], self._targets.shape[0]
-        update = fresh = 0.0
-        for group in self.groups:
-            n, height = group.lengths.shape
-            update += n * height * n_rows * (2.0 * width + height + 2.0 * n_targets)
-            fresh += n * height * width * (width + height + 2.0 * n_targets)
-        return update > fresh
+        directions = np.ascontiguousarray(directions.T)
+        return directions, directions @ self._targets.T
 
     @property
     def noise(self) -> float:
@@ -186,5 +180,5 @@ class BlockFrame:
 
 
 def _reduce(pair: tuple[FloatArray, FloatArray]) -> None:
-    """Put the rows that stand for a tall block, the second, into the first."""
+    """Put the rows that stand for a tall block, the second of the pair, into the first."""
     pair[0][:] = at_most_square(pair[1])

@@ -19,6 +19,11 @@ PART_ELEMENTS = 1 << 18
 PART_CANDIDATES = 1 << 10
 
 
+def part_size(height: int, width: int) -> int:
+    """Candidates that are worked on at a time."""
+    return max(1, min(PART_CANDIDATES, PART_ELEMENTS // max(1, height * width)))
+
+
 @dataclass(frozen=True, eq=False)
 class BlockGroup:
     """Candidates of one height m.
@@ -65,7 +70,7 @@ class BlockGroup:
     def parts(self) -> Iterator[BlockGroup]:
         """Yield the runs of candidates that are worked on at a time, as views."""
         n, height, width = self.rows.shape
-        step = max(1, min(PART_CANDIDATES, PART_ELEMENTS // (height * width)))
+        step = part_size(height, width)
         for start in range(0, n, step):
             run = slice(start, start + step)
             yield BlockGroup(
@@ -94,12 +99,24 @@ class BlockGroup:
 
     def correlate(self, targets: FloatArray) -> None:
         """Compute covariances with whitened targets, shape (T, D)."""
-        np.matmul(self.rows, targets.T, out=self.covariances)
-
-    def advance(self, direction: FloatArray, shares: FloatArray) -> None:
-        """Apply a pick to the covariances; see `BlockFrame.add`."""
         n, height, width = self.rows.shape
-        r = self.rows.reshape(n * height, width) @ direction
+        flat = self.covariances.reshape(n * height, -1)
+        np.matmul(self.rows.reshape(n * height, width), targets.T, out=flat)
+
+    def advance(self, directions: FloatArray, shares: FloatArray) -> None:
+        """Apply a pick to the covariances.
+
+        Parameters
+        ----------
+        directions : ndarray of shape (p, D)
+            As from `BlockFrame.add`; with r the products of the rows with them, the
+            covariances of a block become Q − r rᵀ.
+        shares : ndarray of shape (p, T)
+            Products of the targets with them.
+        """
+        n, height, width = self.rows.shape
+        # In this order the library is faster where directions are few.
+        r = np.ascontiguousarray((directions @ self.rows.reshape(n * height, width).T).T)
         covariances = self.covariances.reshape(n * height, -1)
         covariances -= r @ shares
         r = r.reshape(n, height, -1)

@@ -23,7 +23,7 @@ FloatArray = NDArray[np.float64]
 LONGEST_SHORTLIST = 1 / 16
 
 #: Numbers that the rows of finalists hold at once.
-_BATCH_ELEMENTS = 1 << 22
+BATCH_ELEMENTS = 1 << 22
 
 
 class BlockPicker:
@@ -36,6 +36,8 @@ class BlockPicker:
     posterior : Posterior
     objective : Objective
     weights : ndarray of shape (T,)
+    n_to_select : int
+        Picks that will be asked for, to plan the work.
     excluded : ndarray of bool of shape (C,), optional
         Candidates that may not be picked.
     n_threads : int, optional
@@ -49,6 +51,7 @@ class BlockPicker:
         posterior: Posterior,
         objective: Objective,
         weights: FloatArray,
+        n_to_select: int,
         excluded: NDArray[np.bool_] | None = None,
         n_threads: int | None = None,
     ) -> None:
@@ -60,7 +63,9 @@ class BlockPicker:
         self._closed = closed
         self._n_threads = n_threads
         targets.refresh()
-        self._screen = BlockScreen(objective, pool, posterior, targets, weights, closed, n_threads)
+        self._screen = BlockScreen(
+            objective, pool, posterior, targets, weights, n_to_select, closed, n_threads
+        )
         self.n_exact = 0
         self.n_whitenings = 0
 
@@ -89,7 +94,7 @@ class BlockPicker:
     def _effects(self, members: NDArray[np.intp]) -> list[Effect]:
         """Exact effects, which do not carry the rows: those of many blocks fill the memory."""
         per_candidate = max(1, self._pool.n_columns * int(self._pool.heights[members].max()))
-        size = max(1, _BATCH_ELEMENTS // per_candidate)
+        size = max(1, BATCH_ELEMENTS // per_candidate)
         found: dict[int, Effect] = {}
         for start in range(0, len(members), size):
             batch = [(int(i), self._coordinates(int(i))) for i in members[start : start + size]]

@@ -15,6 +15,7 @@ from prcli.numerics.block_bounds import BOUNDS
 from prcli.numerics.block_effects import triangle_of
 from prcli.numerics.block_frame import BlockFrame
 from prcli.numerics.block_group import BlockGroup
+from prcli.numerics.block_passes import best_loops
 from prcli.numerics.block_source import BlockSource
 from prcli.numerics.objectives import Objective
 from prcli.numerics.posterior import Posterior, TargetFrame
@@ -22,7 +23,7 @@ from prcli.numerics.posterior import Posterior, TargetFrame
 FloatArray = NDArray[np.float64]
 
 #: Largest error of S, all of whose eigenvalues are at least 1, that first-order bounds allow.
-_WILD = 0.25
+WILD = 0.25
 
 
 class BlockScreen:
@@ -35,6 +36,8 @@ class BlockScreen:
     posterior : Posterior
     targets : TargetFrame
     weights : ndarray of shape (T,)
+    n_to_select : int
+        Picks that will be asked for, to plan the work.
     excluded : ndarray of bool of shape (C,)
     n_threads : int, optional
     """
@@ -46,6 +49,7 @@ class BlockScreen:
         posterior: Posterior,
         targets: TargetFrame,
         weights: FloatArray,
+        n_to_select: int,
         excluded: NDArray[np.bool_],
         n_threads: int | None = None,
     ) -> None:
@@ -54,6 +58,12 @@ class BlockScreen:
         self._weights = weights
         n_targets = n_correlated(objective, len(targets.v), pool.n_columns)
         self.frame = BlockFrame(pool, posterior, n_targets, excluded, n_threads)
+        self._loops = {
+            group.height: best_loops(
+                group.height, group.gram.size + group.covariances.size, n_to_select
+            )
+            for group in self.frame.groups
+        }
         self._lower: FloatArray = np.zeros(pool.n_blocks)
         self._upper: FloatArray = np.zeros(pool.n_blocks)
         self._correlate()
@@ -70,7 +80,6 @@ class BlockScreen:
         self.frame.correlate(coordinates)
         self._v_fresh = np.einsum("ij,ij->i", coordinates, coordinates)
         self._pending: tuple[FloatArray, FloatArray] | None = None
-        self._stale = False
 
     def refresh(self) -> None:
         """Whiten the pool and compute all covariances afresh."""
@@ -81,18 +90,19 @@ class BlockScreen:
         """Record a pick, rows of shape (m, D); the next call of `bounds` applies it."""
         if not rows.size:
             return
-        if self._stale or self.frame.repays_whitening(min(rows.shape)):
-            self._stale = True
-            return
-        self._pending = self.frame.add(rows)
+        pick = self.frame.add(rows)
+        if self._pending is not None:
+            pick = (
+                np.concatenate([self._pending[0], pick[0]]),
+                np.concatenate([self._pending[1], pick[1]]),
+            )
+        self._pending = pick
 
     def bounds(self) -> tuple[FloatArray, FloatArray]:
         """Return lower and upper bounds on the gains, both of shape (C,).
 
         Candidates without rows and those that are excluded gain nothing.
         """
-        if self._stale:
-            self.refresh()
         self.frame.for_parts(self._bound)
         self._pending = None
         return self._lower.copy(), self._upper.copy()
@@ -103,7 +113,7 @@ class BlockScreen:
             part.advance(*self._pending)
         squares = part.lengths * part.lengths
         error_of_gram = self.frame.gram_noise * squares.sum(axis=1)
-        wild = ~(error_of_gram <= _WILD)
+        wild = ~(error_of_gram <= WILD)
         S = part.gram.copy()
         diagonal = np.einsum("cii->ci", S)
         # No v/v' exceeds 1 + excess.
@@ -125,9 +135,8 @@ class BlockScreen:
     ) -> tuple[FloatArray, FloatArray]:
         """How much variance goes, and its error, both (C, T)."""
         noise, gram_noise = self.frame.noise, self.frame.gram_noise
-        y = np.linalg.solve(S, K)
-        drop = np.einsum("cit,cit->ct", K, y)
-        size = np.abs(y, out=y).sum(axis=1)
+        drop, size = np.empty((2, K.shape[0], K.shape[2]))
+        self._loops[K.shape[1]].drops(S, K, drop, size)
         root = np.sqrt(self._v_fresh)
         # y is wrong itself, which counts to second order.
         size += np.multiply.outer(noise * squares.sum(axis=1), root)
@@ -138,9 +147,9 @@ class BlockScreen:
     def _log_det(self, S: FloatArray, squares: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Bound log det (I + Q)."""
         noise, gram_noise = self.frame.noise, self.frame.gram_noise
-        gain = np.linalg.slogdet(S)[1] + np.log(squares).sum(axis=1)
-        inverse = np.einsum("cii->ci", np.linalg.inv(S))
-        size = np.sqrt(np.maximum(inverse, 0.0)).sum(axis=1)
+        gain, size = np.empty((2, len(S)))
+        self._loops[S.shape[1]].log_det(S, gain, size)
+        gain += np.log(squares).sum(axis=1)
         error = size * ((gram_noise + noise * noise) * size + 2.0 * noise)
         error += noise * (1.0 + np.abs(gain))
         return np.maximum(gain - error, 0.0), np.maximum(gain + error, 0.0)

@@ -57,7 +57,9 @@ def block_selection(
     """
     weights = normalized(weights, len(target_rows))
     targets = TargetFrame(posterior, target_rows)
-    picker = BlockPicker(pool, targets, posterior, objective, weights, excluded, n_threads)
+    picker = BlockPicker(
+        pool, targets, posterior, objective, weights, n_to_select, excluded, n_threads
+    )
     return run_selection(
         picker,
         targets,

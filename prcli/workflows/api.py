@@ -12,9 +12,12 @@ from prcli.data.features import Features
 from prcli.data.hessian_record import HessianRecord
 from prcli.records import EnergyKind, InterceptKind, Progress, Reduction, no_progress
 from prcli.workflows import calibrate as calibration
+from prcli.workflows import ensemble as members
 from prcli.workflows import score as scoring
 from prcli.workflows.calibrate import Calibration
 from prcli.workflows.calibrate_options import CalibrateOptions
+from prcli.workflows.ensemble import Ensemble
+from prcli.workflows.ensemble_options import EnsembleOptions
 from prcli.workflows.frames import Frames
 from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import HessianOptions, override
@@ -82,7 +85,7 @@ def hessian(
     loss : LossOptions, optional
         Squared errors by default.
     inputs : InputOptions, optional
-        How structure files that carry features are read.
+        How structure files are read, or their features computed.
     progress : callable, optional
 
     Returns
@@ -111,7 +114,7 @@ def hessian(
     records = [load_hessian(path) for path in files]
     if not data:
         return sum_hessian([], records, options, progress)
-    with open_input(data, "train", inputs) as opened:
+    with open_input(data, "train", inputs, records=records, progress=progress) as opened:
         return sum_hessian([opened], records, options, progress)
 
 
@@ -162,7 +165,17 @@ def score(
         prior=prior,
     )
     record = override(load_hessian(hessian), options)
-    with open_input(_as_tuple(data), "scored", inputs) as opened:
+    given = open_input(
+        _as_tuple(data),
+        "scored",
+        inputs,
+        needs_atoms=per == "atom",
+        needs_gradients=per in ("force", "stress"),
+        per=per,
+        records=[record],
+        progress=progress,
+    )
+    with given as opened:
         return scoring.score(record, opened, per, progress)
 
 
@@ -199,13 +212,72 @@ def calibrate(
         If the input cannot be used as asked.
     """
     record = load_hessian(hessian)
-    with open_input(_as_tuple(valid), "validation", inputs) as data:
+    opened = open_input(
+        _as_tuple(valid),
+        "validation",
+        inputs,
+        needs_atoms=False,
+        records=[record],
+        progress=progress,
+    )
+    with opened as data:
         return calibration.calibrate(
             record,
             data,
             options or CalibrateOptions(),
             lambda: Frames(data, tuple(structures)),
             progress,
+        )
+
+
+def ensemble(
+    hessian: str | Path | HessianRecord,
+    data: DataSet,
+    *,
+    options: EnsembleOptions | None = None,
+    structures: Iterable[str | Path] = (),
+    inputs: InputOptions | None = None,
+    progress: Progress = no_progress,
+) -> Ensemble:
+    """Let the members of a last-layer ensemble predict a data set.
+
+    A derived quantity is propagated by computing it from each column of `members`.
+
+    Parameters
+    ----------
+    hessian : path or HessianRecord
+        Calibrated, unless the options say by what factor.
+    data : path, Features, ndarray of shape (S, D), or several
+    options : EnsembleOptions, optional
+        Members, what they predict, and where predictions of the model come from.
+    structures : iterable of path
+        Structure files of the set, in place of those that its stores name.
+    inputs : InputOptions, optional
+    progress : callable, optional
+
+    Returns
+    -------
+    ensemble : Ensemble
+
+    Raises
+    ------
+    PrcliError
+        If the input cannot be used as asked.
+    """
+    record = load_hessian(hessian)
+    per = "structure" if options is None else options.per
+    given = open_input(
+        _as_tuple(data),
+        "predicted",
+        inputs,
+        needs_atoms=per == "atom",
+        needs_gradients=per in ("force", "stress"),
+        records=[record],
+        progress=progress,
+    )
+    with given as opened:
+        return members.ensemble(
+            record, opened, options, lambda: Frames(opened, tuple(structures)), progress
         )
 
 
@@ -241,6 +313,7 @@ def select(
     inputs: InputOptions | None = None,
     output: str | None = None,
     overwrite: bool = False,
+    checkpoint: str | None = None,
     progress: Progress = no_progress,
 ) -> Selection:
     """Pick the candidates that most raise the rigidity of the targets.
@@ -281,6 +354,9 @@ def select(
     output : str, optional
         Result directory to write.
     overwrite : bool
+    checkpoint : str, optional
+        File that keeps the picks until the result is there, so that the same call goes on; by
+        default ``OUTPUT.checkpoint``, and none without an output.
     progress : callable, optional
 
     Returns
@@ -321,6 +397,7 @@ def select(
         memory=memory,
         output=output,
         overwrite=overwrite,
+        checkpoint=checkpoint,
     )
     with SelectRun(request, progress) as run:
         selection = run.run()

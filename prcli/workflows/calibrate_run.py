@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,7 @@ from prcli.workflows.inputs import (
     stamp_hessian,
     stamps_of,
 )
-from prcli.workflows.number_settings import number_settings
+from prcli.workflows.number_settings import featurizer_setting, number_settings
 from prcli.workflows.plots import check_plots, write_figures
 
 
@@ -85,7 +86,16 @@ def run_calibration(
     """
     _check_outputs(request)
     record = load_hessian(request.hessian)
-    with open_input(request.valid, "validation", request.inputs) as data:
+    opened = open_input(
+        request.valid,
+        "validation",
+        request.inputs,
+        needs_atoms=False,
+        records=[record],
+        reserved=[request.output, *_files_read(request)],
+        progress=progress,
+    )
+    with opened as data:
 
         @cache
         def open_frames() -> Frames:
@@ -95,19 +105,23 @@ def run_calibration(
         groups = None if request.by is None else read_groups(data, request.by, open_frames)
         calibration = calibrate(record, data, request.options, open_frames, progress)
         stamps = _stamps(request, data)
-    _write(request, calibration, groups, stamps)
+        featurizer = featurizer_setting(record.featurizer or data.featurizer)
+    _write(request, calibration, groups, stamps, featurizer)
     return calibration, calibration_table(calibration, groups)
 
 
 def _check_outputs(request: CalibrateRequest) -> None:
     """Refuse outputs that cannot be written, or are read, before any work."""
     check_output(request.output, request.overwrite)
-    inputs: list[str | Path] = [*paths_of(request.valid), *request.structures]
-    if not isinstance(request.hessian, HessianRecord):
-        inputs.append(request.hessian)
-    check_not_input(request.output, inputs)
+    check_not_input(request.output, [*paths_of(request.valid), *_files_read(request)])
     if request.plots is not None:
         check_plots(request.plots, PLOTS, request.overwrite)
+
+
+def _files_read(request: CalibrateRequest) -> list[str | Path]:
+    """Files beside the validation set that are read."""
+    hessian = [] if isinstance(request.hessian, HessianRecord) else [request.hessian]
+    return [*hessian, *request.structures]
 
 
 def _stamps(request: CalibrateRequest, data: Dataset) -> list[FileStamp]:
@@ -122,12 +136,14 @@ def _write(
     calibration: Calibration,
     groups: Groups | None,
     stamps: list[FileStamp],
+    featurizer: Mapping[str, object],
 ) -> None:
     """Write the Hessian file, then the plots."""
     record, options = calibration.record, request.options
     provenance = None
     if request.with_provenance:
         settings = number_settings(record) | {
+            **featurizer,
             "criterion": options.criterion,
             "joint": options.joint,
             "keep_regularizer": options.keep_regularizer,

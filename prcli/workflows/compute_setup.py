@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from prcli.data.featurizer_settings import NAME
 from prcli.data.publish import check_not_input, check_output
 from prcli.data.slices import split_slice
 from prcli.elements import ATOMIC_NUMBERS, SYMBOLS
-from prcli.errors import FormatError, InputFileError, OutputError, RequestError
+from prcli.errors import FormatError, InputFileError, MismatchError, OutputError, RequestError
 from prcli.features.featurizer import Featurizer, FeaturizerOptions, make_featurizer
 from prcli.workflows.compute_batches import check_structure
 from prcli.workflows.compute_request import ComputeRequest
@@ -65,7 +66,40 @@ def read_hypers(request: ComputeRequest) -> Mapping[str, Any] | None:
     """Read settings from their file, where they are in one."""
     if request.hypers is None or isinstance(request.hypers, Mapping):
         return request.hypers
-    path = os.fspath(request.hypers)
+    name, hypers = read_settings(request.hypers)
+    if name not in (None, request.featurizer):
+        raise MismatchError(
+            "the hyperparameters are those of another featurizer",
+            where=os.fspath(request.hypers),
+            expected=request.featurizer,
+            got=str(name),
+        )
+    return hypers
+
+
+def read_settings(source: str | Path) -> tuple[str | None, Mapping[str, Any]]:
+    """Read a TOML file of settings.
+
+    Returns
+    -------
+    name : str or None
+        The featurizer that the file names by the key ``featurizer``.
+    hypers : mapping
+        All else, in the featurizer's own words.
+    """
+    content = _read_toml(os.fspath(source))
+    name = content.pop(NAME, None)
+    if not isinstance(name, str | None):
+        raise FormatError(
+            f"key {NAME!r} is not valid",
+            where=os.fspath(source),
+            expected="the name of a featurizer",
+            got=repr(name)[:80],
+        )
+    return name, content
+
+
+def _read_toml(path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
@@ -127,18 +161,28 @@ def prepare_featurizer(
     return featurizer
 
 
-def check_species(listed: tuple[int, ...], survey: Survey, frames: ImportFrames) -> tuple[int, ...]:
-    """Refuse structures with elements for which there would be no columns."""
+def check_species(
+    listed: tuple[int, ...], survey: Survey, frames: ImportFrames, origin: str | None = None
+) -> tuple[int, ...]:
+    """Refuse structures with elements for which there would be no columns.
+
+    The list is that of ``--species``, or of features that are there already: those of `origin`.
+    """
     foreign = ~np.isin(survey.numbers, listed)
     if foreign.any():
         atom = int(np.argmax(foreign))
         structure = int(np.searchsorted(frames.offsets, atom, side="right")) - 1
+        symbols = ",".join(SYMBOLS[number] for number in listed)
+        remedy = "add the element to --species, here and for all sets that go together"
         raise RequestError(
             "structure holds an element for which there are no columns",
             where=f"{frames.typed}, frame {int(frames.frame[structure])}",
-            expected="one of --species " + ",".join(SYMBOLS[number] for number in listed),
+            expected=f"one of --species {symbols}" if origin is None else f"{symbols}, as {origin}",
             got=SYMBOLS[int(survey.numbers[atom])],
-            remedy="add the element to --species, here and for all sets that go together",
+            remedy=remedy
+            if origin is None
+            else "leave such structures out, or build it again "
+            "with --species, here and for all sets that go together",
         )
     return listed
 

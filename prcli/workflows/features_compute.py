@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from prcli.data.batch_journal import BatchJournal
 from prcli.data.checks import check_n_atoms
+from prcli.data.featurizer_settings import named_settings
 from prcli.data.provenance import make_provenance, stamp_file
 from prcli.data.source import StoreSource
 from prcli.data.store_writer import StoreWriter
@@ -83,8 +84,38 @@ def compute_features(
         species = check_species(listed, survey, frames) if listed else survey.species
         featurizer = prepare_featurizer(request, hypers, species, structures)
         check_structures(request, featurizer, survey, structures, frames)
-        places = gradient_places(frames.n_atoms, request)
-        writer = _open_writer(request, featurizer, survey, places, frames)
+        return store_features(request, featurizer, frames, structures, survey, progress)
+
+
+def store_features(
+    request: ComputeRequest,
+    featurizer: Featurizer,
+    frames: ImportFrames,
+    structures: Structures,
+    survey: Survey,
+    progress: Progress = no_progress,
+) -> ComputeSummary:
+    """Describe structures that have been looked at and checked, and write their store.
+
+    Parameters
+    ----------
+    request : ComputeRequest
+    featurizer : Featurizer
+        Made for the elements of the survey, and for the gradients of the request.
+    frames : ImportFrames
+    structures : Structures
+        Those of the frames.
+    survey : Survey
+        Of the structures.
+    progress : callable
+
+    Returns
+    -------
+    summary : ComputeSummary
+    """
+    places = gradient_places(frames.n_atoms, request)
+    writer = _open_writer(request, featurizer, survey, places, frames)
+    with ExitStack() as stack:
         journal = None
         if request.checkpoint_path is not None:
             check_space(request.checkpoint_path, writer.n_bytes)
@@ -165,6 +196,7 @@ def _open_writer(
         species=survey.numbers,
         blocks=featurizer.blocks,
         feature_kind=getattr(featurizer, "feature_kind", None),
+        featurizer=named_settings(featurizer.name, featurizer.settings),
         source=_source(frames),
         gradients=places.shape(request.dtype),
         provenance=_provenance(request, featurizer, frames),

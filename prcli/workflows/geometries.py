@@ -90,6 +90,10 @@ class Structures:
             )
         return Survey(numbers, examples)
 
+    def forget(self) -> None:
+        """Let go of what the first look has kept; structures are then read again."""
+        self._kept.clear()
+
     def read(self, positions: range) -> Iterator[Atoms]:
         """Read structures: elements, positions, cell and periodicity, no more."""
         from ase import Atoms

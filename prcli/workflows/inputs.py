@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from prcli.data.conventions import RowConvention
 from prcli.data.dataset import Dataset, Part
 from prcli.data.digests import content_digest_of
-from prcli.data.feature_table import FeatureTable
 from prcli.data.features import Features
 from prcli.data.file_kind import file_kind
 from prcli.data.hessian_file import read_hessian
@@ -25,43 +19,41 @@ from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import file_digest, stamp_file
 from prcli.data.slices import parse_slice, split_slice
 from prcli.data.store import FeatureStore, open_store
-from prcli.data.streams import spool
-from prcli.errors import FeatureError, FormatError, MismatchError, RequestError
-from prcli.records import FileStamp
-from prcli.workflows.features_import import import_features
+from prcli.errors import FormatError, MismatchError, RequestError
+from prcli.records import FileStamp, Progress, no_progress
+from prcli.workflows.carried_features import import_carried
 from prcli.workflows.finite import require_finite, without_invalid
-from prcli.workflows.import_request import ImportRequest
+from prcli.workflows.input_features import BareStructures, InputFeatures
+from prcli.workflows.input_options import DataArgument, InputOptions, InputSet
 
-#: A path with an optional slice, features in memory, or an array (S, D) of mean features.
-DataArgument: TypeAlias = str | Path | Features | NDArray[np.floating]
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """How structure files that carry features are read.
-
-    Attributes
-    ----------
-    feature_key : str, optional
-        Per-atom column, or vector of the comment line.
-    convention : {"mean", "sum", "per-atom"}, optional
-        What such a vector is.
-    verify : bool
-        Hash stores again and compare with the digests that they carry.
-    skip_invalid : bool
-        Leave structures out of which a feature is not finite, instead of refusing them.
-    """
-
-    feature_key: str | None = None
-    convention: RowConvention | None = None
-    verify: bool = False
-    skip_invalid: bool = False
+__all__ = [
+    "DataArgument",
+    "InputOptions",
+    "InputSet",
+    "check_stdin",
+    "load_hessian",
+    "open_input",
+    "open_inputs",
+    "paths_of",
+    "split_hessians",
+    "stamp_hessian",
+    "stamps_of",
+]
 
 
 def open_input(
-    arguments: Sequence[DataArgument], name: str, options: InputOptions | None = None
+    arguments: Sequence[DataArgument],
+    name: str,
+    options: InputOptions | None = None,
+    *,
+    needs_atoms: bool = True,
+    needs_gradients: bool = True,
+    per: str = "structure",
+    records: Sequence[HessianRecord] = (),
+    reserved: Iterable[str | Path] = (),
+    progress: Progress = no_progress,
 ) -> Dataset:
-    """Open a data set of one or more parts.
+    """Open a data set of one or more parts, the only one of a command; see `open_inputs`.
 
     Parameters
     ----------
@@ -70,6 +62,10 @@ def open_input(
     name : str
         What the set is for, for messages.
     options : InputOptions, optional
+    needs_atoms, needs_gradients, per : optional
+        See `InputSet`.
+    records, reserved, progress : optional
+        See `open_inputs`.
 
     Returns
     -------
@@ -81,22 +77,73 @@ def open_input(
     FormatError
         If a file holds no features.
     """
+    wanted = InputSet(name, tuple(arguments), needs_atoms, needs_gradients, per)
+    opened = open_inputs([wanted], options, records=records, reserved=reserved, progress=progress)
+    return opened[0]
+
+
+def open_inputs(
+    sets: Sequence[InputSet],
+    options: InputOptions | None = None,
+    *,
+    records: Sequence[HessianRecord] = (),
+    also: Iterable[DataArgument] = (),
+    reserved: Iterable[str | Path] = (),
+    progress: Progress = no_progress,
+) -> list[Dataset]:
+    """Open all data sets of a command, so that features computed on the way have equal columns.
+
+    Parameters
+    ----------
+    sets : sequence of InputSet
+    options : InputOptions, optional
+    records : sequence of HessianRecord
+        Hessians that the sets shall go with.
+    also : iterable of DataArgument
+        What the command will open later, whose elements get columns, too. Standard input cannot
+        be looked at in passing.
+    reserved : iterable of path
+        Other files that the command reads or writes, which kept features must not replace.
+    progress : callable
+
+    Returns
+    -------
+    datasets : list of Dataset
+        To be closed, or used in ``with`` blocks.
+
+    Raises
+    ------
+    FormatError
+        If a file holds no features.
+    MismatchError
+        If computed features would not go with those that are there.
+    """
     options = options or InputOptions()
+    arguments = [argument for wanted in sets for argument in wanted.arguments]
     check_stdin(arguments)
-    opened: list[Part] = []
-    parts: list[Part] = []
-    stack = ExitStack()
-    try:
-        for argument in arguments:
-            opened.append(_open_part(argument, name, options, stack))
-            parts += _checked(opened[-1], options)
-        return Dataset(parts, name, stack)
-    except BaseException:
-        for part in opened:
-            if isinstance(part.table, FeatureStore):
-                part.table.close()
-        stack.close()
-        raise
+    with ExitStack() as stack:
+        features = None
+        if options.featurizer is not None:
+            features = InputFeatures(options, [*reserved, *paths_of(arguments)], progress)
+        resources = [stack.enter_context(ExitStack()) for _ in sets]
+        begun = [
+            [
+                part
+                for argument in wanted.arguments
+                for part in _open_parts(argument, wanted, options, features, held)
+            ]
+            for wanted, held in zip(sets, resources, strict=True)
+        ]
+        if features is not None:
+            tables = [part.table for each in begun for part in each if isinstance(part, Part)]
+            features.settle(records, tables, also)
+        datasets = []
+        for wanted, parts, held in zip(sets, begun, resources, strict=True):
+            complete = [_completed(part, features, held) for part in parts]
+            datasets.append(Dataset(complete, wanted.name, held))
+        # From here on the sets hold what they need.
+        stack.pop_all()
+        return datasets
 
 
 def paths_of(arguments: Iterable[DataArgument]) -> list[str]:
@@ -149,10 +196,15 @@ def stamps_of(data: Dataset) -> list[FileStamp]:
     stamps: list[FileStamp] = []
     for part in data.parts:
         table = part.table
-        if isinstance(table, FeatureStore) and os.path.exists(table.path):
+        # A store of features that were computed on the way goes by the name of its structures.
+        if (
+            isinstance(table, FeatureStore)
+            and table.label == str(table.path)
+            and os.path.exists(table.path)
+        ):
             stamps.append(stamp_file(table.path, table.content_digest))
         elif table.source is not None:
-            # A structure file whose features were read on the way.
+            # A structure file whose features were read or computed on the way.
             source = table.source
             for typed, stamp in zip(source.typed, source.files, strict=True):
                 stamps.append(replace(stamp, path="-") if typed == "-" else stamp)
@@ -173,27 +225,34 @@ def _checked(part: Part, options: InputOptions) -> list[Part]:
     return [part]
 
 
-def _open_part(argument: DataArgument, name: str, options: InputOptions, stack: ExitStack) -> Part:
+def _open_parts(
+    argument: DataArgument,
+    wanted: InputSet,
+    options: InputOptions,
+    features: InputFeatures | None,
+    resources: ExitStack,
+) -> Sequence[Part | BareStructures]:
+    """Open an argument; structures whose features are to be computed are only looked at."""
     if isinstance(argument, np.ndarray):
-        argument = Features(structures=argument, label=f"{name} array")
+        argument = Features(structures=argument, label=f"{wanted.name} array")
     if isinstance(argument, Features):
-        return Part(argument, range(argument.n_structures))
+        return _checked(Part(argument, range(argument.n_structures)), options)
     path, text = split_slice(os.fspath(argument))
     kind = "extxyz" if path == "-" else file_kind(path)
     if kind == "store":
         store = open_store(path)
-        try:
-            if options.verify:
-                _verify(store)
-            return Part(store, parse_slice(text, store.n_structures, os.fspath(argument)))
-        except BaseException:
-            store.close()
-            raise
-    if kind == "extxyz":
-        table = _import_temporarily(os.fspath(argument), name, options, stack)
-        return Part(table, range(table.n_structures))
+        resources.callback(store.close)
+        if options.verify:
+            _verify(store)
+        positions = parse_slice(text, store.n_structures, os.fspath(argument))
+        return _checked(Part(store, positions), options)
+    if kind in ("extxyz", "structures"):
+        if features is not None:
+            return [features.look_at(os.fspath(argument), wanted, resources)]
+        table = import_carried(os.fspath(argument), wanted.name, options, resources)
+        return _checked(Part(table, range(table.n_structures)), options)
     raise FormatError(
-        f"the {name} set cannot be read",
+        f"the {wanted.name} set cannot be read",
         where=path,
         expected="a prcli feature store, or extxyz with features",
         got={"hessian": "a prcli Hessian file"}.get(kind, f"a file of kind {kind}"),
@@ -203,35 +262,16 @@ def _open_part(argument: DataArgument, name: str, options: InputOptions, stack: 
     )
 
 
-def _import_temporarily(
-    argument: str, name: str, options: InputOptions, stack: ExitStack
-) -> FeatureTable:
-    """Parse the features of a structure file once, into a store that vanishes when closed.
-
-    Standard input is kept on the stack, since its frames may be copied later.
-    """
-    if options.feature_key is None:
-        raise FeatureError(
-            f"the {name} set has structures but no features",
-            where=argument,
-            expected="the name of a per-atom column or comment-line vector that holds them",
-            remedy="give --feature-key KEY, or a store made by `prcli features import`",
-        )
-    is_stdin = split_slice(argument)[0] == "-"
-    spooled = stack.enter_context(spool(sys.stdin.buffer)) if is_stdin else None
-    with tempfile.TemporaryDirectory(prefix="prcli-") as folder:
-        request = ImportRequest(
-            structures=argument,
-            output=os.path.join(folder, "features.h5"),
-            feature_key=options.feature_key,
-            convention=options.convention,
-            skip_invalid=options.skip_invalid,
-        )
-        import_features(request, spooled=spooled)
-        store = open_store(request.output)
-        # The open store keeps the file alive after its name is gone.
-        store.label = argument
-        return store
+def _completed(
+    part: Part | BareStructures, features: InputFeatures | None, resources: ExitStack
+) -> Part:
+    """Compute the features of structures that have none."""
+    if isinstance(part, Part):
+        return part
+    assert features is not None
+    table = features.describe(part)
+    resources.callback(table.close)
+    return Part(table, range(table.n_structures))
 
 
 def _verify(store: FeatureStore) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prcli.data.hessian_record import ROW_KINDS, HessianRecord
 from prcli.workflows.prior import describe_prior
 
@@ -31,7 +33,13 @@ def number_settings(record: HessianRecord) -> dict[str, object]:
         "prior": describe_prior(record.prior),
         "loss": loss_text(record),
         "weights": ", ".join(record.weights) or "none",
+        **featurizer_setting(record.featurizer),
     }
+
+
+def featurizer_setting(settings: Mapping[str, object] | None) -> dict[str, object]:
+    """Name what computed the features, where that is known."""
+    return {} if settings is None else {"featurizer": settings}
 
 
 def loss_text(record: HessianRecord) -> str:

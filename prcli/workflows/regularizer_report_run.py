@@ -83,7 +83,16 @@ def run_report(
     with ExitStack() as stack:
         target = None
         if request.target:
-            target = stack.enter_context(open_input(request.target, "target", request.inputs))
+            opened = open_input(
+                request.target,
+                "target",
+                request.inputs,
+                needs_atoms=False,
+                needs_gradients=False,
+                records=[record],
+                progress=progress,
+            )
+            target = stack.enter_context(opened)
         n_top = DEFAULT_TOP if request.n_top is None else request.n_top
         report = regularizer_report(record, target, n_top, progress)
     if request.plots is not None:

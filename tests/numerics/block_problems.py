@@ -1,6 +1,6 @@
 """Pools of blocks of rows, ordinary and nasty, and slow ways to select from them.
 
-As in `oracles`, one way is 400-bit arithmetic and the other float64 with a QR factorization of
+As in `oracles`, one way is arithmetic of many bits and the other float64 with a QR factorization of
 its own for every candidate.
 """
 
@@ -12,13 +12,14 @@ import flint
 import numpy as np
 from hypothesis import strategies as st
 from oracles import (
+    BITS,
     TIE,
     ExactSelection,
     _triangle,
     _whitened,
     complaint,
+    exact_hessian,
     exact_matrix,
-    known,
     resolution_of,
 )
 from problems import KINDS, REGULARIZERS, factor_of, make_problem
@@ -70,13 +71,12 @@ def make_blocks(kind, regularizer, seed, n_columns=6, n_targets=5, heights=None,
     rows, targets = base.rows, base.targets
     blocks = list(np.split(pool[: sum(heights)], np.cumsum(heights)[:-1]))
     if kind == "equal-blocks":
-        blocks = [_mixed(g, blocks[g.integers(len(blocks) // 2)], sign) for sign in range(len(blocks))]
+        originals = [blocks[g.integers(len(blocks) // 2)] for _ in blocks]
+        blocks = [_mixed(g, block, mixed=i % 2 == 0) for i, block in enumerate(originals)]
     elif kind == "dependent-rows":
-        shift = 10.0 ** g.uniform(-13, -3, len(blocks))
-        blocks = [
-            block[g.integers(0, max(1, len(block) // 2), len(block))] + s * g.normal(size=block.shape)
-            for block, s in zip(blocks, shift, strict=True)
-        ]
+        for i, block in enumerate(blocks):
+            alike = block[g.integers(0, max(1, len(block) // 2), len(block))]
+            blocks[i] = alike + 10.0 ** g.uniform(-13, -3) * g.normal(size=block.shape)
     elif kind == "rows-of-all-sizes":
         blocks = [block * 10.0 ** g.uniform(-5, 5, (len(block), 1)) for block in blocks]
     elif kind in ("targets-spanned", "targets-nearly-spanned"):
@@ -90,9 +90,9 @@ def make_blocks(kind, regularizer, seed, n_columns=6, n_targets=5, heights=None,
     return BlockProblem(rows, targets, blocks, regularizer)
 
 
-def _mixed(generator, block, sign):
+def _mixed(generator, block, *, mixed):
     """The same block in another basis of its rows, or as it is."""
-    if sign % 2 or not len(block):
+    if not (mixed and len(block)):
         return block.copy()
     return np.linalg.qr(generator.normal(size=(len(block), len(block))))[0] @ block
 
@@ -113,7 +113,7 @@ def block_problems(draw, n_columns=7, n_candidates=10):
 
 
 class ExactBlockSelection(ExactSelection):
-    """Gains of all blocks given some picks, in 400-bit arithmetic."""
+    """Gains of all blocks given some picks, in 800-bit arithmetic."""
 
     def __init__(self, problem):
         n_columns = problem.rows.shape[1]
@@ -124,6 +124,10 @@ class ExactBlockSelection(ExactSelection):
             problem.regularizer,
             weights=problem.weights,
         )
+        # Intervals of small gains of large blocks would be wide.
+        flint.ctx.prec = 2 * BITS
+        self._H = exact_hessian(problem.rows, np.ones(n_columns), problem.regularizer)
+        self._P = self._H.inv()
         self._blocks = [exact_matrix(block) if len(block) else None for block in problem.pool]
 
     def effects(self):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,8 @@ import prcli
 PUBLIC = [
     "CalibrateOptions",
     "Calibration",
+    "Ensemble",
+    "EnsembleOptions",
     "FeatureStore",
     "Features",
     "HessianOptions",
@@ -34,6 +37,7 @@ PUBLIC = [
     "Selection",
     "StoreWriter",
     "calibrate",
+    "ensemble",
     "hessian",
     "import_features",
     "open_store",
@@ -183,6 +187,20 @@ def test_training_set_comes_from_one_place():
     for given in ({}, {"train": "train.h5", "hessian": record}):
         with pytest.raises(prcli.PrcliError, match="one place"):
             prcli.select("pool.h5", 1, target="target.h5", **given)
+
+
+def test_ensemble_of_files_and_memory():
+    record = replace(prcli.hessian("train.h5"), alpha_energy=0.1)
+    prcli.write_hessian("c.h5", record, None)
+    options = prcli.EnsembleOptions(n_members=4, weights=np.array([1.0, 2.0, -1.0]))
+    expected = prcli.ensemble("c.h5", "pool.h5", options=options)
+    found = prcli.ensemble(record, in_memory("pool"), options=options)
+    assert isinstance(found, prcli.Ensemble)
+    assert found.members.shape == (9, 4)
+    np.testing.assert_allclose(found.members, expected.members, rtol=1e-9)
+    np.testing.assert_allclose(found.predicted, expected.predicted, rtol=1e-9)
+    with pytest.raises(prcli.PrcliError, match="energy_predicted"):
+        prcli.ensemble(record, "pool.h5")
 
 
 def test_filter_and_weights_from_columns_in_memory():
