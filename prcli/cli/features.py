@@ -9,6 +9,7 @@ import click
 from prcli.cli.console import session
 from prcli.cli.features_compute import compute
 from prcli.cli.options import (
+    column_opt,
     common_options,
     compose,
     convention_opt,
@@ -81,14 +82,7 @@ COLUMN_OPTIONS = (
         type=click.Choice(["last-layer", "descriptor"]),
         help="What features of a network are, if --from does not tell.",
     ),
-    click.option(
-        "--column",
-        "columns",
-        multiple=True,
-        metavar="[NAME=]KEY",
-        help="Store a key of the comment line as a column, to filter or weigh by; repeatable. "
-        "energy=REF_energy renames. Volume and density are stored anyway.",
-    ),
+    column_opt,
 )
 
 

@@ -12,6 +12,7 @@ import click
 
 from prcli.cli.console import session
 from prcli.cli.options import (
+    column_opt,
     common_options,
     compose,
     overwrite_opt,
@@ -147,6 +148,7 @@ RUN_OPTIONS = (
         help="What has been computed, until the store is complete: the same command goes on "
         "from there.  [default: STORE.checkpoint]",
     ),
+    column_opt,
     click.option("--no-checkpoint", is_flag=True, help="Keep none, which saves disk space."),
     overwrite_opt,
     provenance_opt,

@@ -132,6 +132,14 @@ convention_opt = click.option(
     type=click.Choice(["mean", "sum", "per-atom"]),
     help="What a row of the features is; never guessed.",
 )
+column_opt = click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="[NAME=]KEY",
+    help="Store a key of the comment line as a column, to filter or weigh by; repeatable. "
+    "energy=REF_energy renames. Volume and density are stored anyway.",
+)
 verify_opt = click.option(
     "--verify", is_flag=True, help="Hash stores again and compare with the digests they carry."
 )

@@ -42,6 +42,9 @@ class ComputeRequest:
         Gradient rows to compute as well.
     with_atoms : bool
         Whether rows of atoms are stored, beside the means of structures.
+    columns : tuple of str
+        Keys of the comment line to store as columns, as ``KEY`` or ``NAME=KEY``; volume and
+        density are stored anyway.
     checkpoint : str, optional
         File that keeps what has been computed until the store is complete; by default the
         output's name with ``.checkpoint``.
@@ -62,6 +65,7 @@ class ComputeRequest:
     dtype: FeatureType = "float64"
     gradients: GradientChoice | None = None
     with_atoms: bool = True
+    columns: tuple[str, ...] = ()
     checkpoint: str | None = None
     with_checkpoint: bool = True
     overwrite: bool = False

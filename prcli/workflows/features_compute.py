@@ -40,6 +40,7 @@ from prcli.workflows.compute_setup import (
     read_hypers,
 )
 from prcli.workflows.geometries import Structures, Survey
+from prcli.workflows.import_columns import read_columns
 from prcli.workflows.import_rows import ImportFrames, open_structures
 
 logger = logging.getLogger(__name__)
@@ -184,6 +185,8 @@ def _open_writer(
     places: GradientPlaces,
     frames: ImportFrames,
 ) -> StoreWriter:
+    columns = read_columns(request.columns, frames)
+    everything = np.ones(len(frames.n_atoms), dtype=bool)
     return StoreWriter(
         request.output,
         n_atoms=frames.n_atoms,
@@ -195,6 +198,7 @@ def _open_writer(
         atoms=request.with_atoms,
         species=survey.numbers,
         blocks=featurizer.blocks,
+        columns=columns.kept(everything, frames.n_atoms, survey.numbers),
         feature_kind=getattr(featurizer, "feature_kind", None),
         featurizer=named_settings(featurizer.name, featurizer.settings),
         source=_source(frames),

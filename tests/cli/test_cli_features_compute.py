@@ -6,6 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
+import ase.io
 import h5py
 import numpy as np
 import pytest
@@ -220,3 +221,29 @@ class TestSoap:
         assert [float(x) > 0 for x in table.column("pr")] == [True] * 6
         info = prcli("info", "o.h5")
         assert "H/H-H:125" in info.text
+
+
+def test_columns_of_the_comment_line_serve_filters_without_the_structures(computes, prcli):
+    structures = structures_of(6, seed=2, symbols=("H", "C"))
+    for i, atoms in enumerate(structures):
+        atoms.info["group"] = "even" if i % 2 == 0 else "odd"
+        atoms.info["REF_energy"] = float(i)
+        atoms.cell, atoms.pbc = np.eye(3) * (5.0 + i), True
+    ase.io.write("c.xyz", structures, format="extxyz")
+    computes(FUNCTION, "c.xyz", "--column", "group", "--column", "energy=REF_energy")
+    with h5py.File("o.h5") as file:
+        columns = file["structures"]
+        assert columns["energy"][:].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+        np.testing.assert_allclose(columns["volume"][:], [(5.0 + i) ** 3 for i in range(6)])
+        assert columns["density"][:].min() > 0.0
+    Path("c.xyz").unlink()
+    arguments = ("--train", "o.h5", "--target", "o.h5", "--pool", "o.h5", "-n", "3", "--indices")
+    outcome = prcli("select", *arguments, "--allow-duplicates", "--where", "group == 'even'")
+    assert outcome.code == 0, outcome.err
+    frames = {line.split(b"\t")[1] for line in outcome.out.splitlines()}
+    assert frames == {b"0", b"2", b"4"}
+
+
+def test_a_column_that_no_frame_has_is_refused_before_anything_is_computed(refuses):
+    assert "nobody" in refuses(FUNCTION, "s.xyz", "--column", "nobody")
+    assert state["calls"] <= 1
