@@ -69,6 +69,40 @@ def rigidities(
     return reciprocal(inverse_rigidities(rows, factor, overwrite=overwrite))
 
 
+def prior_shares(
+    rows: NDArray[np.floating], factor: FloatArray, prior_root: FloatArray, regularizer: float
+) -> FloatArray:
+    """Share of each 1/PR that the prior alone accounts for, shape (M,), between 0 and 1.
+
+    From H⁻¹ = H⁻¹ (H_data + ς² P) H⁻¹: where the share is near 1 the training rows do not
+    determine the prediction, and the regularizer holds it in place.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (M, D)
+    factor : ndarray of shape (D, D)
+        Upper-triangular R with RᵀR = H.
+    prior_root : ndarray of shape (D,) or (D, D)
+        F with FᵀF = P.
+    regularizer : float
+        ς².
+
+    Returns
+    -------
+    shares : ndarray of shape (M,)
+        0 for a row of zeros.
+    """
+    whitened = whiten(rows, factor)
+    variances = squared_norms(whitened)
+    if not whitened.size:
+        return variances
+    solved = dtrsm(1.0, factor, whitened.T, side=0, lower=0, trans_a=0).T
+    held = solved * prior_root if prior_root.ndim == 1 else solved @ prior_root.T
+    shares = np.zeros(len(variances))
+    np.divide(regularizer * squared_norms(held), variances, out=shares, where=variances > 0.0)
+    return np.minimum(shares, 1.0)
+
+
 def reciprocal(values: FloatArray) -> FloatArray:
     """1/x with 1/0 = inf and no warning: a row of zeros is held infinitely firmly."""
     result = np.full(values.shape, np.inf)

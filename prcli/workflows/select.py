@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +14,13 @@ from prcli.data.hessian_record import HessianRecord
 from prcli.errors import FeatureError, RequestError
 from prcli.numerics.greedy import GreedyResult, Pick
 from prcli.numerics.objectives import OBJECTIVES
-from prcli.numerics.rigidity import reciprocal, squared_norms, whiten
+from prcli.numerics.rigidity import prior_shares, reciprocal, squared_norms, whiten
 from prcli.records import Progress, no_progress
 from prcli.workflows.candidate_rows import CandidateRows, Weights, warn_about_kinds
 from prcli.workflows.model import (
     check_fits,
     posterior,
+    unscaled_prior_root,
     warn_about_descriptors,
     warn_about_training,
 )
@@ -29,6 +30,9 @@ from prcli.workflows.targets import Targets, read_targets
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
+
+#: Share of 1/PR from which the regularizer is said to hold a prediction.
+MOSTLY = 0.5
 
 #: Relative drift of the updated rigidities that is worth a warning.
 LARGEST_DRIFT = 1e-8
@@ -66,6 +70,8 @@ class Selection:
     options : SelectOptions
     n_resumed : int
         Picks that an earlier run had made; the two counts above are without its work.
+    target_prior_share_before, target_prior_share_after : ndarray of shape (T,)
+        Share of each target's 1/PR that the regularizer alone accounts for.
     """
 
     indices: NDArray[np.int64]
@@ -84,6 +90,8 @@ class Selection:
     stopped: str
     options: SelectOptions
     n_resumed: int = 0
+    target_prior_share_before: FloatArray = field(default_factory=lambda: np.empty(0))
+    target_prior_share_after: FloatArray = field(default_factory=lambda: np.empty(0))
 
     @property
     def objective_after(self) -> float:
@@ -169,6 +177,8 @@ def select(
             "updated rigidities drifted by %.1e relative to a fresh factorization", result.drift
         )
     before, after = _all_rigidities(record, candidates, targets, result)
+    share_before, share_after = _prior_shares(record, candidates, targets, result)
+    _say_unresolved(share_before, share_after)
     return Selection(
         indices=np.array([pick.index for pick in result.picks], dtype=np.int64),
         picks=result.picks,
@@ -186,6 +196,8 @@ def select(
         stopped=result.stopped,
         options=options,
         n_resumed=len(begun),
+        target_prior_share_before=share_before,
+        target_prior_share_after=share_after,
     )
 
 
@@ -267,3 +279,26 @@ def _all_rigidities(
         add_picks(state, candidates, result.picks)
         after[others] = squared_norms(whiten(targets.rows[others], state.factor()))
     return reciprocal(before), reciprocal(after)
+
+
+def _prior_shares(
+    record: HessianRecord, candidates: CandidateRows, targets: Targets, result: GreedyResult
+) -> tuple[FloatArray, FloatArray]:
+    """Shares of the targets' 1/PR that the regularizer holds, before and after the picks."""
+    root, state = unscaled_prior_root(record), posterior(record)
+    before = prior_shares(targets.rows, state.factor(), root, record.regularizer)
+    add_picks(state, candidates, result.picks)
+    return before, prior_shares(targets.rows, state.factor(), root, record.regularizer)
+
+
+def _say_unresolved(before: FloatArray, after: FloatArray) -> None:
+    """Say how many predictions the regularizer holds, and not the training set."""
+    n_before, n_after = (int(np.count_nonzero(shares > MOSTLY)) for shares in (before, after))
+    if n_before:
+        logger.info(
+            "of %d targets, %d were held in place by the regularizer more than by training "
+            "structures, and %d are after the picks: their rigidities change with it",
+            len(before),
+            n_before,
+            n_after,
+        )

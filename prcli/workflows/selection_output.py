@@ -21,7 +21,7 @@ from prcli.records import Provenance
 from prcli.workflows.frames import Frames
 from prcli.workflows.model import full_factor, scales
 from prcli.workflows.number_settings import number_settings
-from prcli.workflows.select import Selection
+from prcli.workflows.select import MOSTLY, Selection
 
 SELECTION_COLUMNS = (
     "rank",
@@ -165,6 +165,10 @@ def report(
             "n_exact_gains": selection.n_exact,
             "n_fresh_whitenings": selection.n_whitenings,
             "n_picks_from_checkpoint": selection.n_resumed,
+            "targets_held_mostly_by_the_regularizer": {
+                "before": int(np.count_nonzero(selection.target_prior_share_before > MOSTLY)),
+                "after": int(np.count_nonzero(selection.target_prior_share_after > MOSTLY)),
+            },
         },
     }
     if provenance is not None:

@@ -7,6 +7,7 @@ from problems import decaying, factor_of
 
 from prcli.numerics.rigidity import (
     inverse_rigidities,
+    prior_shares,
     reciprocal,
     rigidities,
     squared_norms,
@@ -123,3 +124,26 @@ def test_component_rigidities_agree_with_scikit_matter():
             np.testing.assert_allclose(
                 rigidities(atoms * mask / scale, factor), local[structure][:, component], rtol=1e-9
             )
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "full"])
+def test_share_of_the_prior_is_that_of_the_inverse(kind):
+    g = np.random.default_rng(8)
+    rows, targets = g.normal(size=(3, 5)), g.normal(size=(4, 5))
+    targets[3] = 0.0
+    root = g.uniform(0.5, 2.0, 5) if kind == "diagonal" else np.triu(g.normal(size=(5, 5)))
+    full = np.diag(root) if kind == "diagonal" else root
+    prior = 0.01 * full.T @ full
+    inverse = np.linalg.inv(rows.T @ rows + prior)
+    factor = np.asfortranarray(np.linalg.cholesky(rows.T @ rows + prior).T)
+    shares = prior_shares(targets, factor, root, 0.01)
+    held = np.einsum("ti,ij,tj->t", targets, inverse @ prior @ inverse, targets)
+    variances = np.einsum("ti,ij,tj->t", targets, inverse, targets)
+    np.testing.assert_allclose(shares[:3], held[:3] / variances[:3], rtol=1e-9)
+    assert shares[3] == 0.0
+
+
+def test_what_no_training_row_touches_is_held_by_the_prior_alone():
+    factor = np.diag([10.0, 0.1])
+    shares = prior_shares(np.eye(2), factor, np.ones(2), 0.01)
+    np.testing.assert_allclose(shares, [0.01 / 100.0, 1.0], rtol=1e-12)

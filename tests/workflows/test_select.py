@@ -286,3 +286,16 @@ def test_frames_must_have_been_asked_for():
             run.frames()
         with pytest.raises(ValueError, match="did not ask for frames"):
             run.write("out")
+
+
+def test_targets_that_only_the_regularizer_holds_are_counted(caplog):
+    lone = np.eye(5)[4:]
+    train = np.column_stack([np.random.default_rng(1).normal(size=(9, 4)), np.zeros(9)])
+    record = sum_hessian([whole(Features(train), "train")], [], HessianOptions(regularizer=1e-3))
+    pool = whole(Features(np.eye(5)[3:]))
+    with caplog.at_level(logging.INFO):
+        selection = select(record, pool, whole(Features(lone), "target"), SelectOptions(1))
+    assert selection.indices.tolist() == [1]
+    assert selection.target_prior_share_before == pytest.approx([1.0], rel=1e-12)
+    assert selection.target_prior_share_after[0] < 0.01
+    assert "of 1 targets, 1 were held in place by the regularizer" in caplog.text
