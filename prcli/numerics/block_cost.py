@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from prcli.numerics import block_picker
 from prcli.numerics.block_group import part_size
-from prcli.numerics.block_picker import BATCH_ELEMENTS
 from prcli.numerics.block_screen import n_correlated
 from prcli.numerics.objectives import Objective
 
@@ -80,7 +80,7 @@ def block_cost(
         gram=8 * int((m * m).sum()),
         covariances=8 * int(m.sum()) * kept,
         work=n_threads * _part_bytes(m, int(tallest), n_columns, kept)
-        + 8 * max(BATCH_ELEMENTS, int(tallest) * n_columns),
+        + 8 * max(block_picker.BATCH_ELEMENTS, int(tallest) * n_columns),
         whitening=float(whitening.sum()),
         pick=float((update + solution).sum()),
     )

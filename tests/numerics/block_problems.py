@@ -130,6 +130,10 @@ class ExactBlockSelection(ExactSelection):
         self._P = self._H.inv()
         self._blocks = [exact_matrix(block) if len(block) else None for block in problem.pool]
 
+    def variances(self):
+        """Inverse rigidities of the targets, as intervals."""
+        return self._state()[2]
+
     def effects(self):
         """For each block: growth of log det H, and v' of the targets, as intervals."""
         v = self._state()[2]

@@ -7,6 +7,7 @@ import pytest
 from block_problems import block_posterior, block_source, make_blocks
 from problems import OBJECTIVE_NAMES
 
+from prcli.numerics import block_picker
 from prcli.numerics.block_cost import block_cost
 from prcli.numerics.block_picker import BlockPicker
 from prcli.numerics.block_source import ArrayBlocks
@@ -32,7 +33,8 @@ def test_cost_counts_the_arrays_that_are_held(objective, n_targets):
 
 @pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
 @pytest.mark.parametrize("height", [7, 60])
-def test_cost_is_an_upper_bound_of_the_memory(height, objective):
+def test_cost_is_an_upper_bound_of_the_memory(height, objective, monkeypatch):
+    monkeypatch.setattr(block_picker, "BATCH_ELEMENTS", 1)
     n_columns, n_targets, n_blocks = 80, 30, 5_000 // height
     g = np.random.default_rng(2)
     rows = g.normal(size=(height * n_blocks, n_columns))
@@ -59,6 +61,24 @@ def test_cost_is_an_upper_bound_of_the_memory(height, objective):
     finally:
         tracemalloc.stop()
     assert cost.held < peak < cost.held + cost.work + (1 << 20)
+
+
+def test_excluded_blocks_are_not_held():
+    problem = make_blocks("normal", 1e-3, 1)
+    excluded = np.arange(len(problem.pool)) % 2 == 0
+    state, weights = block_posterior(problem), normalized(None, len(problem.targets))
+    picker = BlockPicker(
+        block_source(problem),
+        TargetFrame(state, problem.targets),
+        state,
+        OBJECTIVES["mean-pr"],
+        weights,
+        1,
+        excluded,
+    )
+    held = np.concatenate([group.members for group in picker._screen.frame.groups])
+    heights = np.array([len(block) for block in problem.pool])
+    assert sorted(held) == np.flatnonzero(~excluded & (heights > 0)).tolist()
 
 
 def test_cost_of_an_empty_pool_is_nothing_held():

@@ -5,6 +5,7 @@ import pytest
 from block_problems import (
     BlockProblem,
     ExactBlockSelection,
+    block_complaints,
     block_posterior,
     block_problems,
     block_source,
@@ -14,7 +15,7 @@ from block_problems import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import known, resolution_of
-from problems import OBJECTIVE_NAMES, indices
+from problems import OBJECTIVE_NAMES, REGULARIZERS, indices
 
 from prcli.errors import FeatureError
 from prcli.numerics import block_group, block_passes
@@ -23,7 +24,7 @@ from prcli.numerics.block_picker import BlockPicker
 from prcli.numerics.block_screen import BlockScreen
 from prcli.numerics.greedy import normalized
 from prcli.numerics.objectives import OBJECTIVES
-from prcli.numerics.part_threads import for_each
+from prcli.numerics.part_threads import for_each, granted_threads
 from prcli.numerics.posterior import TargetFrame
 
 
@@ -64,6 +65,94 @@ def test_bounds_contain_the_exact_gains_of_blocks(objective, problem, compiled):
         frame.add(effect.rows)
         picker.accept(effect)
         exact.add(effect.index)
+
+
+# Data at which bounds fail that forget what a factor is ill-conditioned by, that of a pick 1e5
+# times larger than all rows before it, or that picks spread that to covariances within a block.
+@pytest.mark.parametrize(
+    ("regularizer", "seed", "n_columns", "objective"),
+    [(1e-11, 230, 2, "log-det"), (1e-13, 235, 2, "mean-pr"), (1e-2, 140, 6, "mean-pr")],
+)
+def test_bounds_know_what_large_picks_do(regularizer, seed, n_columns, objective):
+    problem = make_blocks("rows-of-all-sizes", regularizer, seed, n_columns=n_columns)
+    order = indices(select_blocks(problem, objective, 4))
+    screen, _, frame = screen_of(problem, objective)
+    exact = ExactBlockSelection(problem)
+    is_open = np.ones(len(problem.pool), dtype=bool)
+    for index in order:
+        lower, upper = screen.bounds()
+        gains = np.array([known(gain) for gain in exact.gains(objective)])
+        assert np.all((lower <= gains * (1.0 + 1e-9) + 1e-12)[is_open])
+        assert np.all((upper >= gains * (1.0 - 1e-9) - 1e-12)[is_open])
+        frame.add(problem.pool[index])
+        screen.add(problem.pool[index])
+        exact.add(index)
+        is_open[index] = False
+
+
+@pytest.mark.parametrize("regularizer", REGULARIZERS)
+@pytest.mark.parametrize("kind", ["normal", "steep", "targets-spanned", "rows-of-all-sizes"])
+def test_errors_of_drops_are_bounded(kind, regularizer, monkeypatch):
+    seen = []
+    original = BlockScreen._drops
+
+    def drops(self, S, K, squares):
+        drop, error = original(self, S, K, squares)
+        seen.append((len(squares[0]), drop.copy(), error.copy()))
+        return drop, error
+
+    monkeypatch.setattr(BlockScreen, "_drops", drops)
+    for seed in range(8, 12):
+        problem = make_blocks(kind, regularizer, seed)
+        screen, _, frame = screen_of(problem, "mean-log-pr")
+        exact = ExactBlockSelection(problem)
+        for index in (3, 6, 7, 1):
+            seen.clear()
+            _, upper = screen.bounds()
+            v, effects = exact.variances(), exact.effects()
+            for height, drop, error in seen:
+                members = screen_members(screen, height)
+                expected = [
+                    [known(before - after) for before, after in zip(v, effects[c][1], strict=True)]
+                    for c in members
+                ]
+                tame = np.isfinite(upper[members])
+                assert np.all((np.abs(drop - expected) <= error)[tame])
+            frame.add(problem.pool[index])
+            screen.add(problem.pool[index])
+            exact.add(index)
+
+
+def screen_members(screen, height):
+    """Candidates of one height."""
+    return next(g.members for g in screen.frame.groups if g.height == height)
+
+
+@pytest.mark.parametrize("regularizer", REGULARIZERS)
+@pytest.mark.parametrize("kind", ["normal", "steep", "targets-spanned", "rows-of-all-sizes"])
+def test_bounds_of_determinants_need_no_tolerance(kind, regularizer):
+    for seed in range(8, 12):
+        problem = make_blocks(kind, regularizer, seed)
+        screen, _, frame = screen_of(problem, "log-det")
+        exact = ExactBlockSelection(problem)
+        for index in (3, 6, 7, 1):
+            lower, upper = screen.bounds()
+            gains = np.array([known(gain) for gain in exact.gains("log-det")])
+            assert np.all(lower <= gains)
+            assert np.all(gains <= upper)
+            frame.add(problem.pool[index])
+            screen.add(problem.pool[index])
+            exact.add(index)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
+@pytest.mark.parametrize("compile_from", [0.0, np.inf])
+def test_blocks_whose_covariances_are_singular_are_bounded(compile_from, objective, monkeypatch):
+    monkeypatch.setattr(block_passes, "COMPILE_FROM", compile_from)
+    twice = np.array([[1e3, 0.0], [1e3, 0.0]])
+    problem = BlockProblem(np.empty((0, 2)), np.eye(2), [twice[:1], twice, 1e-9 * twice], 1e-13)
+    result = select_blocks(problem, objective, 3)
+    assert block_complaints(problem, objective, indices(result)) == []
 
 
 @pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
@@ -201,6 +290,12 @@ def test_blocks_that_overflow_are_refused():
     with pytest.raises(FeatureError, match="overflow") as caught:
         select_blocks(problem, "mean-pr", 1)
     assert "candidate 4" in str(caught.value)
+
+
+def test_threads_of_parts_have_one_thread_of_linear_algebra_each():
+    seen = []
+    for_each(lambda part: seen.append(granted_threads()), [1, 2, 3], 2)
+    assert seen == [1, 1, 1]
 
 
 @pytest.mark.parametrize("n_threads", [1, 3])

@@ -137,6 +137,16 @@ def test_equal_blocks_are_tied(height, objective):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
+def test_blocks_that_differ_by_less_than_the_tolerance_are_tied(objective):
+    problem = make_blocks("normal", 1e-2, 8, heights=[3])
+    block = problem.pool[0]
+    problem = replace(problem, pool=[block * (1.0 - 1e-11), block, block, 0.5 * block])
+    result = select_blocks(problem, objective, 1)
+    assert indices(result) == [0]
+    assert result.picks[0].margin == 0.0
+
+
+@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
 def test_cutting_rows_off_a_triangular_factor_changes_nothing(objective):
     problem = make_blocks("decaying", 1e-8, 9, heights=[3, 9, 1, 12])
     reduced = [
