@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
-import signal
 import sys
 from importlib import import_module
-from types import FrameType
 from typing import Any, NoReturn
 
 import click
 
 from prcli import __version__
+from prcli.cli.signals import orderly_exits
 from prcli.errors import PrcliError
 
 #: Command name, module and attribute, in the order in which a newcomer needs them.
@@ -90,14 +89,9 @@ def main() -> NoReturn:
     early with a checkpoint, 130 and 143 interrupted, 141 the reader of the output has closed
     it. A bug keeps its traceback.
     """
-    # A closed terminal and the warning of a batch system end a run as orderly as a request.
-    for name in ("SIGTERM", "SIGHUP", "SIGUSR1"):
-        number = getattr(signal, name, None)
-        # What was told to ignore a signal, as nohup does, goes on ignoring it.
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _terminate)
     try:
-        code: Any = cli.main(prog_name="prcli", standalone_mode=False)
+        with orderly_exits():
+            code: Any = cli.main(prog_name="prcli", standalone_mode=False)
     except PrcliError as error:
         click.echo(f"prcli: error: {error}", err=True)
         code = error.exit_code
@@ -122,8 +116,3 @@ def main() -> NoReturn:
 def _drop_output() -> None:
     """Let nothing more be flushed into stdout at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    """Leave through the ordinary exits, so that temporary files are removed."""
-    sys.exit(128 + number)
