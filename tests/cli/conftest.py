@@ -49,8 +49,10 @@ def prcli(
         capsysbinary.readouterr()
         monkeypatch.setattr(sys, "argv", ["prcli", *map(str, arguments)])
         monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(stdin)))
-        numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+        numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT)
         handlers = {number: signal.getsignal(number) for number in numbers}
+        # An interrupt may be ignored in the session that runs the tests.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             with pytest.raises(SystemExit) as leaving:
                 main()
