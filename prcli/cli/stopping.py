@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
-from prcli.cli.console import say
 from prcli.errors import StoppedEarlyError
 from prcli.records import Progress
 
@@ -101,8 +100,6 @@ def leave_at_once(number: int) -> NoReturn:
 def telling_of_checkpoint(kept: Callable[[], tuple[str, str] | None]) -> Iterator[None]:
     """Turn the exit of a signal into that of a run that can go on, where it can.
 
-    An interrupt from the keyboard stays one, so that nothing takes the work up again by itself.
-
     Parameters
     ----------
     kept : callable
@@ -111,16 +108,20 @@ def telling_of_checkpoint(kept: Callable[[], tuple[str, str] | None]) -> Iterato
     """
     try:
         yield
-    except SystemExit as leaving:
-        found, code = kept(), leaving.code
-        if found is None or not isinstance(code, int) or code <= 128:
+    except (SystemExit, KeyboardInterrupt) as leaving:
+        name, found = _signal_behind(leaving), kept()
+        if found is None or name is None:
             raise
         raise StoppedEarlyError(
-            f"stopped by {signal.Signals(code - 128).name} after {found[0]}",
+            f"stopped by {name} after {found[0]}",
             where=found[1],
             remedy="the same command goes on from this checkpoint",
         ) from leaving
-    except KeyboardInterrupt:
-        if (found := kept()) is not None:
-            say(f"{found[0]} are in {found[1]}: the same command goes on")
-        raise
+
+
+def _signal_behind(leaving: SystemExit | KeyboardInterrupt) -> str | None:
+    """Name of the signal that asked for an exit; None if it was none."""
+    if isinstance(leaving, KeyboardInterrupt):
+        return signal.SIGINT.name
+    code = leaving.code
+    return signal.Signals(code - 128).name if isinstance(code, int) and code > 128 else None
