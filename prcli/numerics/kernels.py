@@ -1,9 +1,10 @@
 """Compiled passes over the covariances between pool and targets.
 
-One pass reads the whitened pool once and reads and writes the covariances once, which is
-all that memory bandwidth allows for: a pick is applied to a covariance and the covariance is
-scored while it is in a register. Pool and covariances are two runs, one after the other,
-since processors fetch one long stream ahead better than two that take turns. Importing this
+One pass reads and writes the covariances once, which is all that memory bandwidth allows for:
+a pick is applied to a covariance and the covariance is scored while it is in a register. The
+whitened pool is multiplied with the pick's direction before that, since processors fetch one
+long stream ahead better than two that take turns. Rows and covariances may be float64 or
+float32: numbers are loaded in their own precision and worked on in float64. Importing this
 module starts the compiler, so it is imported only where the work is large;
 `prcli.numerics.passes` holds the plain twins.
 
@@ -37,14 +38,6 @@ def _project(row, direction):  # type: ignore[no-untyped-def]
 
 
 @njit(parallel=True, fastmath=True, cache=True)
-def _update_variances(Z, direction, q, r):  # type: ignore[no-untyped-def]
-    """Fill `r`, shape (C,), with the products of the rows with `direction`; q ← q − r²."""
-    for c in prange(Z.shape[0]):
-        r[c] = _project(Z[c], direction)
-        q[c] = max(q[c] - r[c] * r[c], 0.0)
-
-
-@njit(parallel=True, fastmath=True, cache=True)
 def move_rows(rows, direction, steps, norms):  # type: ignore[no-untyped-def]
     """Subtract steps · direction from the rows; see `passes.move_rows`."""
     for t in prange(rows.shape[0]):
@@ -59,7 +52,7 @@ def move_rows(rows, direction, steps, norms):  # type: ignore[no-untyped-def]
 
 @njit(parallel=True, fastmath=True, cache=True)
 def project_rows(rows, others):  # type: ignore[no-untyped-def]
-    """Products (m, T) of a few `others` (m, D) with all rows (T, D)."""
+    """Products (m, T) in float64 of a few `others` (m, D) with all rows (T, D)."""
     products = np.empty((others.shape[0], rows.shape[0]))
     for t in prange(rows.shape[0]):
         for i in range(others.shape[0]):
@@ -83,48 +76,48 @@ def bound_gains(scores, q, q_fresh, noise, loss, bounds):  # type: ignore[no-unt
 
 
 @njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
-def mean_pr_pass(Z, direction, K, k, q, v, weights, out):  # type: ignore[no-untyped-def]
-    """Update K and q by a pick and score every candidate; see `passes.mean_pr_scores`."""
-    _update_variances(Z, direction, q, out[0])
-    inverse_v = 1.0 / v
+def mean_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, out):  # type: ignore[no-untyped-def]
+    """Update K by a pick and score every candidate; see `passes.mean_pr_scores`."""
+    growth = v_fresh / v
     scaled = weights / v
     for c in prange(K.shape[0]):
-        r = out[0, c]
+        step = r[c]
+        square = q_fresh[c]
         # Everything below is (1 + q) v'/v instead of v'/v: one product less for each target.
         whole = 1.0 + q[c]
         gain = 0.0
         error = 0.0
         smallest = _bits(whole)
         for t in range(K.shape[1]):
-            value = K[c, t] - r * k[t]
+            value = K[c, t] - step * k[t]
             K[c, t] = value
-            x = value * value * inverse_v[t]
-            y = max(whole - x, 1.0)
+            x = value * value * growth[t]
+            y = max(whole - square * x, 1.0)
             inverse = 1.0 / y
             term = scaled[t] * inverse
             gain += term * x
             error += term * inverse
             smallest = min(smallest, _bits(y))
-        out[0, c] = gain
+        out[0, c] = gain * square
         out[1, c] = error * whole * whole
         out[2, c] = _number(smallest) / whole
 
 
 @njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
-def mean_log_pr_pass(Z, direction, K, k, q, v, weights, out):  # type: ignore[no-untyped-def]
-    """Update K and q by a pick and score every candidate; see `passes.mean_log_pr_scores`."""
-    _update_variances(Z, direction, q, out[0])
-    inverse_v = 1.0 / v
+def mean_log_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, out):  # type: ignore[no-untyped-def]
+    """Update K by a pick and score every candidate; see `passes.mean_log_pr_scores`."""
+    growth = v_fresh / v
     for c in prange(K.shape[0]):
-        r = out[0, c]
+        step = r[c]
         share = 1.0 / (1.0 + q[c])
+        factor = q_fresh[c] * share
         gain = 0.0
         error = 0.0
         smallest = 1.0
         for t in range(K.shape[1]):
-            value = K[c, t] - r * k[t]
+            value = K[c, t] - step * k[t]
             K[c, t] = value
-            x = value * value * inverse_v[t] * share
+            x = value * value * growth[t] * factor
             y = max(1.0 - x, share)
             gain -= weights[t] * (np.log1p(-x) if x < 0.5 else np.log(y))
             error += weights[t] / y
@@ -135,20 +128,21 @@ def mean_log_pr_pass(Z, direction, K, k, q, v, weights, out):  # type: ignore[no
 
 
 @njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
-def min_pr_pass(Z, direction, K, k, q, v, weights, out):  # type: ignore[no-untyped-def]
-    """Update K and q by a pick and score every candidate; see `passes.min_pr_scores`."""
-    _update_variances(Z, direction, q, out[0])
+def min_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, out):  # type: ignore[no-untyped-def]
+    """Update K by a pick and score every candidate; see `passes.min_pr_scores`."""
     largest = v.max()
     head_room = largest - v
     for c in prange(K.shape[0]):
-        r = out[0, c]
+        step = r[c]
+        square = q_fresh[c]
         variance = q[c]
         share = 1.0 / (1.0 + variance)
         smallest = _bits(largest)
         for t in range(K.shape[1]):
-            value = K[c, t] - r * k[t]
+            value = K[c, t] - step * k[t]
             K[c, t] = value
-            lead = head_room[t] + min(value * value, variance * v[t]) * share
+            drop = min(value * value * square * v_fresh[t], variance * v[t])
+            lead = head_room[t] + drop * share
             smallest = min(smallest, _bits(lead))
         lead = _number(smallest)
         y = max(1.0 - lead / largest, share)

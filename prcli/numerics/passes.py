@@ -1,9 +1,11 @@
 """One pass over the covariances between pool and targets: apply a pick, score everybody.
 
-A pass takes the whitened pool ``Z`` (C, D), the ``direction`` (D,) whose product with a row
-of Z is r_c, the covariances ``K`` (C, T) with the targets, the pick's ``k`` (T,), the
-candidates' variances ``q`` (C,), the targets' ``v`` (T,) after the pick and their
-``weights`` (T,). It updates K ← K − r kᵀ and q ← q − r² in place and fills ``out`` (3, C):
+Covariances are kept as shares: ``K`` (C, T) holds K_ct/√(q_c v_t) with the candidates'
+variances ``q_fresh`` (C,) and the targets' ``v_fresh`` (T,) of the latest whitening, so that
+none exceeds 1 and float32 can hold them. A pass takes the pick's products ``r`` (C,) with the
+candidates and ``k`` (T,) with the targets, both divided by those roots, the present variances
+``q`` (C,) and ``v`` (T,), after the pick, and the targets' ``weights`` (T,). It updates
+K ← K − r kᵀ in place and fills ``out`` (3, C):
 
 - the gain of each candidate;
 - the derivative of the gain by a common error of the relative drops (v − v')/v;
@@ -21,10 +23,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from prcli.records import Precision
+
 FloatArray = NDArray[np.float64]
+#: Covariances, in either precision.
+Shares = NDArray[np.float64] | NDArray[np.float32]
 Pass = Callable[
     [
         FloatArray,
+        Shares,
         FloatArray,
         FloatArray,
         FloatArray,
@@ -38,7 +45,7 @@ Pass = Callable[
 
 Bound = Callable[[FloatArray, FloatArray, FloatArray, float, float, FloatArray], NDArray[np.bool_]]
 Move = Callable[[FloatArray, FloatArray, FloatArray, FloatArray], None]
-Project = Callable[[FloatArray, FloatArray], FloatArray]
+Project = Callable[[Shares, FloatArray], FloatArray]
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,9 @@ class Loops:
 #: Covariances that one block of candidates holds: small enough for the cache.
 BLOCK_ELEMENTS = 1 << 17
 
+#: Numbers that are turned from float32 into float64 at a time.
+CAST_ELEMENTS = 1 << 20
+
 #: Candidates whose bounds are computed at once.
 BLOCK_CANDIDATES = 1 << 14
 
@@ -84,9 +94,16 @@ def move_rows(
         norms[part] = np.einsum("ij,ij->i", rows[part], rows[part])
 
 
-def project_rows(rows: FloatArray, others: FloatArray) -> FloatArray:
-    """Products (m, T) of `others` (m, D) with all rows (T, D)."""
-    products: FloatArray = others @ rows.T
+def project_rows(rows: Shares, others: FloatArray) -> FloatArray:
+    """Products (m, T) in float64 of `others` (m, D) with all rows (T, D) of either precision."""
+    if rows.dtype == np.float64:
+        whole: FloatArray = others @ rows.T
+        return whole
+    products = np.empty((len(others), len(rows)))
+    height = max(1, CAST_ELEMENTS // max(1, rows.shape[1]))
+    for start in range(0, len(rows), height):
+        part = slice(start, start + height)
+        np.matmul(others, rows[part].astype(np.float64).T, out=products[:, part])
     return products
 
 
@@ -135,21 +152,22 @@ def bound_gains(
     return unclear
 
 
-def update_block(
-    Z: FloatArray, direction: FloatArray, K: FloatArray, k: FloatArray, q: FloatArray
-) -> None:
-    """Apply a pick to the covariances and variances of some candidates, in place."""
-    r = Z @ direction
-    K -= np.multiply.outer(r, k)
-    q -= r * r
-    np.maximum(q, 0.0, out=q)
+Block = Callable[
+    [FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray, FloatArray], None
+]
 
 
 def mean_pr_scores(
-    K: FloatArray, q: FloatArray, v: FloatArray, weights: FloatArray, out: FloatArray
+    K: FloatArray,
+    q: FloatArray,
+    q_fresh: FloatArray,
+    v: FloatArray,
+    v_fresh: FloatArray,
+    weights: FloatArray,
+    out: FloatArray,
 ) -> None:
     """Score candidates by the mean of 1/v."""
-    y, x = _remaining_share(K, q, v)
+    y, x = _remaining_share(K, q, q_fresh, v_fresh / v)
     inverse = 1.0 / y
     scaled = weights / v
     out[0] = (x * inverse) @ scaled
@@ -158,10 +176,16 @@ def mean_pr_scores(
 
 
 def mean_log_pr_scores(
-    K: FloatArray, q: FloatArray, v: FloatArray, weights: FloatArray, out: FloatArray
+    K: FloatArray,
+    q: FloatArray,
+    q_fresh: FloatArray,
+    v: FloatArray,
+    v_fresh: FloatArray,
+    weights: FloatArray,
+    out: FloatArray,
 ) -> None:
     """Score candidates by the mean of −log v."""
-    y, x = _remaining_share(K, q, v)
+    y, x = _remaining_share(K, q, q_fresh, v_fresh / v)
     logarithm = np.where(x < 0.5, np.log1p(-np.minimum(x, 0.5)), np.log(y))
     out[0] = -(logarithm @ weights)
     out[1] = (1.0 / y) @ weights
@@ -169,12 +193,19 @@ def mean_log_pr_scores(
 
 
 def min_pr_scores(
-    K: FloatArray, q: FloatArray, v: FloatArray, weights: FloatArray, out: FloatArray
+    K: FloatArray,
+    q: FloatArray,
+    q_fresh: FloatArray,
+    v: FloatArray,
+    v_fresh: FloatArray,
+    weights: FloatArray,
+    out: FloatArray,
 ) -> None:
     """Score candidates by the smallest 1/v."""
     largest = v.max()
     share = 1.0 / (1.0 + q)
-    drop = np.minimum(K * K, np.multiply.outer(q, v)) * share[:, np.newaxis]
+    squares = K * K * q_fresh[:, np.newaxis] * v_fresh
+    drop = np.minimum(squares, np.multiply.outer(q, v)) * share[:, np.newaxis]
     lead = (drop + (largest - v)).min(axis=1)
     y = np.maximum(1.0 - lead / largest, share)
     out[0] = lead / (largest * largest * y)
@@ -182,17 +213,20 @@ def min_pr_scores(
     out[2] = y
 
 
-def _remaining_share(K: FloatArray, q: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _remaining_share(
+    K: FloatArray, q: FloatArray, q_fresh: FloatArray, growth: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """v'/v and (v − v')/v, both (C, T); v'/v is never below 1/(1+q)."""
     share = (1.0 / (1.0 + q))[:, np.newaxis]
     x = K * K
-    x *= 1.0 / v
+    x *= growth
+    x *= q_fresh[:, np.newaxis]
     x *= share
     y = np.maximum(1.0 - x, share)
     return y, x
 
 
-_SCORES = {
+_SCORES: dict[str, Block] = {
     "mean-pr": mean_pr_scores,
     "mean-log-pr": mean_log_pr_scores,
     "min-pr": min_pr_scores,
@@ -204,20 +238,23 @@ def plain_pass(objective: str) -> Pass:
     scores = _SCORES[objective]
 
     def run(
-        Z: FloatArray,
-        direction: FloatArray,
-        K: FloatArray,
+        r: FloatArray,
+        K: Shares,
         k: FloatArray,
         q: FloatArray,
+        q_fresh: FloatArray,
         v: FloatArray,
+        v_fresh: FloatArray,
         weights: FloatArray,
         out: FloatArray,
     ) -> None:
         step = max(1, BLOCK_ELEMENTS // max(1, K.shape[1]))
         for start in range(0, K.shape[0], step):
             part = slice(start, start + step)
-            update_block(Z[part], direction, K[part], k, q[part])
-            scores(K[part], q[part], v, weights, out[:, part])
+            block = -np.multiply.outer(r[part], k)
+            block += K[part]
+            K[part] = block
+            scores(block, q[part], q_fresh[part], v, v_fresh, weights, out[:, part])
 
     return run
 
@@ -249,3 +286,17 @@ def best_loops(objective: str, n_covariances: int, n_to_select: int) -> Loops:
     if float(n_covariances) * n_to_select >= COMPILE_FROM:
         return compiled_loops(objective)
     return plain_loops(objective)
+
+
+def best_project(n_numbers: int, n_to_select: int, precision: Precision) -> Project:
+    """Choose the compiled products of rows in memory where they repay loading the compiler.
+
+    For float64 the library's matrix product reads memory as fast; it knows no product of float32
+    numbers that adds up in float64.
+    """
+    if precision == "float32" and float(n_numbers) * n_to_select >= COMPILE_FROM:
+        from prcli.numerics import kernels
+
+        compiled: Project = kernels.project_rows
+        return compiled
+    return project_rows

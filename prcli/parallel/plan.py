@@ -1,14 +1,15 @@
-"""What a selection will hold in memory, told before it starts."""
+"""What a selection will hold in memory and read, chosen and told before it starts."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from prcli.errors import RequestError
 from prcli.parallel.memory import format_size
+from prcli.records import Holding, Precision
 
 #: Interpreter, libraries, and blocks of rows on their way.
-_BASE = 144 << 20
+_BASE = 160 << 20
 
 #: Vectors over candidates: variances, bounds, scores, digests, frames.
 _BYTES_PER_CANDIDATE = 200
@@ -19,22 +20,37 @@ _TARGET_COPIES = 5
 #: Square matrices over columns that live at the same time.
 _SQUARES = 12
 
+_BYTES: dict[Precision, int] = {"float64": 8, "float32": 4, "none": 0}
+
+#: What a processor does in a second, to the nearest power of ten or so: enough to tell which of
+#: two ways is faster.
+_MEMORY_BYTES_PER_SECOND = 8e9
+_STORE_NUMBERS_PER_SECOND = 2e8
+_FLOPS_PER_SECOND = 2e10
+
 
 @dataclass(frozen=True)
 class SelectionPlan:
-    """Anonymous memory of a selection, in bytes.
+    """Anonymous memory of a selection, in bytes, and what it reads.
 
     Parameters
     ----------
     n_candidates, n_targets, n_columns : int
     whitens_pool : bool
-        Whether all candidates are held in whitened coordinates, as the greedy search does.
+        Whether all candidates are looked at in whitened coordinates, as the greedy search does.
     needs_cross : bool
-        Whether all covariances between candidates and targets are held.
+        Whether scoring needs all covariances between candidates and targets.
     n_rows : int, optional
         Rows of all candidates together, where they are blocks of rows; a row each by default.
     n_products : int
         Products of rows of the same candidate that are held, where candidates are blocks.
+    n_to_select : int
+    stored_bytes : int
+        Features of the pool as they are stored.
+    holding : Holding
+        What is kept, and how.
+    looks_at_few : bool
+        Whether a pick looks at a small part of the pool.
     """
 
     n_candidates: int
@@ -44,16 +60,21 @@ class SelectionPlan:
     needs_cross: bool
     n_rows: int | None = None
     n_products: int = 0
+    n_to_select: int = 1
+    stored_bytes: int = 0
+    holding: Holding = field(default_factory=Holding)
+    looks_at_few: bool = False
 
     @property
     def whitened_pool(self) -> int:
-        """The pool in whitened coordinates, float64."""
-        return 8 * self._rows * self.n_columns * self.whitens_pool
+        """The pool in whitened coordinates."""
+        return _BYTES[self.holding.pool] * self._rows * self.n_columns * self.whitens_pool
 
     @property
     def covariances(self) -> int:
-        """Covariances between candidates and targets, float64."""
-        return 8 * self._rows * self.n_targets * (self.whitens_pool and self.needs_cross)
+        """Covariances between candidates and targets."""
+        each = _BYTES[self.holding.covariances]
+        return each * self._rows * self.n_targets * (self.whitens_pool and self.needs_cross)
 
     @property
     def products(self) -> int:
@@ -77,31 +98,104 @@ class SelectionPlan:
             + _BASE
         )
 
+    @property
+    def n_passes(self) -> int:
+        """Times that the pool is read, fresh whitenings that rounding may ask for not counted."""
+        streams = self.whitens_pool and self.holding.pool == "none"
+        every_pick = streams and not self.looks_at_few
+        return self.n_to_select if every_pick else 1
+
+    @property
+    def seconds_of_a_pick(self) -> float:
+        """Time of a pick, roughly: to compare plans by."""
+        if self.holding.pool == "none":
+            seconds = self._rows * self.n_columns / _STORE_NUMBERS_PER_SECOND
+        else:
+            # float32 costs what it saves: products are taken in float64.
+            seconds = 8 * self._rows * self.n_columns / _MEMORY_BYTES_PER_SECOND
+        if self.needs_cross:
+            if self.holding.covariances == "none":
+                flops = 2.0 * self._rows * self.n_columns * self.n_targets
+                seconds += flops / _FLOPS_PER_SECOND
+            seconds += 16 * self._rows * self.n_targets / _MEMORY_BYTES_PER_SECOND
+        return seconds
+
     def __str__(self) -> str:
         """Say it in a line."""
-        products = f"products within candidates {format_size(self.products)}, "
-        return (
-            f"whitened pool {format_size(self.whitened_pool)}, covariances with "
-            f"{self.n_targets} targets {format_size(self.covariances)}, "
-            f"{products if self.products else ''}{format_size(self.total)} in all"
-        )
+        parts = []
+        if self.whitens_pool and self.holding.pool == "none":
+            few = ", few candidates of it" if self.looks_at_few else ""
+            parts.append(f"pool read again at every pick{few}")
+        else:
+            parts.append(f"whitened pool {_size(self.whitened_pool, self.holding.pool)}")
+        if self.needs_cross and self.whitens_pool:
+            kept = self.holding.covariances
+            how = "computed at every pick" if kept == "none" else _size(self.covariances, kept)
+            parts.append(f"covariances with {self.n_targets} targets {how}")
+        if self.products:
+            parts.append(f"products within candidates {format_size(self.products)}")
+        parts.append(f"{format_size(self.total)} in all")
+        if self.stored_bytes:
+            times = f"{self.n_passes} times" if self.n_passes > 1 else "once"
+            times += " in whole" if self.looks_at_few and self.holding.pool == "none" else ""
+            read = format_size(self.n_passes * self.stored_bytes)
+            parts.append(f"pool read {times}, {read}")
+        return ", ".join(parts)
 
-    def require(self, limit: int) -> None:
-        """Refuse a selection that does not fit.
+    def within(self, limit: int) -> SelectionPlan:
+        """Choose the fastest way that fits into memory.
+
+        Parameters
+        ----------
+        limit : int
+            Bytes.
+
+        Returns
+        -------
+        plan : SelectionPlan
 
         Raises
         ------
         RequestError
-            Naming what takes how much.
+            If there is none, naming what would do.
         """
-        if self.total > limit:
-            cheaper = "--objective log-det, which needs no covariances, --force-weight 0, "
-            if not self.n_products:
-                cheaper = "--objective mean-variance or log-det, which need no covariances, "
-            raise RequestError(
-                "the selection does not fit into memory",
-                expected=f"at most {format_size(limit)}",
-                got=str(self),
-                remedy=f"use {cheaper}fewer targets, a part of the pool (pool.h5@::10), or more "
-                "--memory",
+        ways = [replace(self, holding=holding) for holding in self._holdings()]
+        fitting = [plan for plan in ways if plan.total <= limit]
+        if fitting:
+            return min(fitting, key=lambda plan: plan.seconds_of_a_pick)
+        least = min(ways, key=lambda plan: plan.total)
+        raise RequestError(
+            "the selection does not fit into memory",
+            expected=f"at most {format_size(limit)}",
+            got=str(least),
+            remedy=f"give --memory {_mebibytes(least.total)}{self._cheaper()}",
+        )
+
+    def _holdings(self) -> list[Holding]:
+        """Ways to hold the pool and the covariances, the one preferred among equals first."""
+        if self.n_rows is not None or not self.whitens_pool:
+            return [Holding()]
+        precisions: tuple[Precision, ...] = ("float64", "float32", "none")
+        kept = precisions if self.needs_cross else precisions[:1]
+        return [Holding(pool, covariances) for pool in precisions for covariances in kept]
+
+    def _cheaper(self) -> str:
+        """Name what else needs less memory."""
+        if not self.whitens_pool:
+            return ""
+        if self.n_rows is not None:
+            return (
+                " or more, or use --objective log-det, which needs no covariances, "
+                "--force-weight 0 --stress-weight 0, whose candidates are single rows that need "
+                "not be held, fewer targets, or a part of the pool (pool.h5@::10)"
             )
+        return " or more, or use a part of the pool (pool.h5@::10)"
+
+
+def _size(n_bytes: int, precision: Precision) -> str:
+    return f"{format_size(n_bytes)} in {precision}"
+
+
+def _mebibytes(n_bytes: int) -> str:
+    """Write a size as --memory takes it, rounded up."""
+    return f"{-(-n_bytes // (1 << 20))}M"

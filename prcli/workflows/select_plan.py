@@ -15,6 +15,7 @@ from prcli.records import RowKind
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.kind_weights import WEIGHT_NAMES
 from prcli.workflows.select_options import SelectOptions
+from prcli.workflows.targets import count_targets
 
 
 def counted_kinds(
@@ -60,7 +61,7 @@ def plan_selection(
     objective = OBJECTIVES[options.objective]
     n_targets = 0
     if target is not None:
-        n_targets = target.n_atoms_total if options.target_per == "atom" else target.n_structures
+        n_targets = count_targets(target, options.target_per)
     kinds = [kind for kind in kinds if pool.has_gradients(kind)]
     n_rows, n_products = None, 0
     if kinds:
@@ -76,4 +77,19 @@ def plan_selection(
         needs_cross=objective.needs_cross or bool(kinds and objective.needs_targets),
         n_rows=n_rows,
         n_products=n_products,
+        n_to_select=options.n_to_select or pool.n_structures,
+        stored_bytes=stored_bytes(pool),
+        looks_at_few=options.objective == "log-det",
     )
+
+
+def stored_bytes(data: Dataset) -> int:
+    """Bytes of the features that rows of structures are made of, as they are stored."""
+    total = 0
+    for part in data.parts:
+        rows, n_rows = part.table.structures, len(part.positions)
+        if rows is None:
+            rows, n_rows = part.table.atoms, int(part.select(part.table.n_atoms).sum())
+        if rows is not None:
+            total += n_rows * rows.shape[1] * rows.dtype.itemsize
+    return total

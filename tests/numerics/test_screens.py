@@ -12,11 +12,24 @@ from prcli.numerics.greedy import normalized
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.passes import compiled_loops
 from prcli.numerics.pickers import GreedyPicker
+from prcli.numerics.pool_frame import PoolFrame
 from prcli.numerics.posterior import Posterior, TargetFrame
 from prcli.numerics.row_source import ArrayRows
-from prcli.numerics.screens import PoolFrame
 
 CROSS = [name for name in OBJECTIVE_NAMES if OBJECTIVES[name].needs_cross]
+
+
+def unresolved(screen):
+    """Relative change of gains by the rounding of the factor that a screen works with."""
+    return 1e-9 + 20.0 * np.finfo(float).eps * screen.frame._condition
+
+
+def compile_screen(screen, objective, targets):
+    """Let the compiled loops do the work."""
+    loops = compiled_loops(objective)
+    screen._loops = screen._covariances._loops = loops
+    screen.frame._coordinates._project = loops.project
+    targets.use(loops)
 
 
 @settings(deadline=None, max_examples=40)
@@ -27,15 +40,15 @@ def test_bounds_contain_the_exact_gains(objective, problem, compiled):
     frame = TargetFrame(state, problem.targets)
     picker = GreedyPicker(ArrayRows(problem.pool), frame, state, OBJECTIVES[objective], weights, 6)
     if compiled and objective in CROSS:
-        picker._screen._loops = compiled_loops(objective)
-        frame.use(picker._screen._loops)
+        compile_screen(picker._screen, objective, frame)
     exact = ExactSelection(problem.rows, problem.targets, problem.pool, problem.regularizer)
     for _ in range(6):
         lower, upper = (bound.copy() for bound in picker._screen.bounds(frame.v, weights))
         gains = np.array([known(gain) for gain in exact.gains(objective)])
         # Gains are those of data that the factorization has perturbed, the exact ones not.
-        noise = 1e-9 * gains + resolution_of(objective, exact.inverse_rigidities(), weights)
-        is_open = ~picker._closed
+        noise = unresolved(picker._screen) * gains
+        noise += resolution_of(objective, exact.inverse_rigidities(), weights)
+        is_open = ~picker._gate.closed
         assert np.all((lower <= gains + noise)[is_open])
         assert np.all((upper >= gains - noise)[is_open])
         effect, _ = picker.propose()
@@ -53,11 +66,21 @@ def test_bounds_are_tight_on_tame_data(objective):
     assert result.n_whitenings == 0
 
 
+def test_variances_never_become_negative():
+    rng = np.random.default_rng(1)
+    frame = PoolFrame(ArrayRows(rng.normal(size=(9, 3))), Posterior(np.eye(3), np.ones(3), 1.0))
+    frame.whiten()
+    out = np.empty(9)
+    frame.project(10.0 * np.ones(3), out)
+    assert frame.q.min() == 0.0
+    np.testing.assert_allclose(out**2 >= frame.q_fresh, frame.q == 0.0)
+
+
 def test_candidates_that_overflow_are_refused():
     rng = np.random.default_rng(0)
     posterior = Posterior(np.linalg.qr(rng.normal(size=(9, 3)), mode="r"), np.ones(3), 1e-3)
     pool = rng.normal(size=(9, 3))
     pool[4] *= 1e200
     with pytest.raises(FeatureError, match="overflow") as caught:
-        PoolFrame(ArrayRows(pool), posterior)
+        PoolFrame(ArrayRows(pool), posterior).whiten()
     assert "candidate 4" in str(caught.value)

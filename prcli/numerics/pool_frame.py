@@ -1,0 +1,223 @@
+"""A pool of single rows in the whitened coordinates of one moment, and the picks since then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.blas import dtrsm
+
+from prcli.errors import FeatureError
+from prcli.numerics.passes import Project, project_rows
+from prcli.numerics.pool_coordinates import Products, make_coordinates
+from prcli.numerics.posterior import Chain, Posterior, RowStep, TargetFrame
+from prcli.numerics.rigidity import squared_norms, whiten
+from prcli.numerics.row_source import RowSource
+from prcli.numerics.square_root import balanced_condition
+from prcli.records import Precision
+
+FloatArray = NDArray[np.float64]
+
+#: Called with the first candidate of a run and the run's whitened rows, shape (n, D).
+Visit = Callable[[int, FloatArray], None]
+
+_EPSILON = float(np.finfo(np.float64).eps)
+
+#: A pick whose variance has shrunk by this factor since the pool was whitened has lost
+#: half of its digits there.
+WORN_SHARE = 1e-8
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """A pick in the frame of a pool.
+
+    Attributes
+    ----------
+    z : ndarray of shape (D,)
+        Its present coordinates.
+    q, q_fresh : float
+        Its variance, now and when the pool was whitened.
+    """
+
+    z: FloatArray
+    q: float
+    q_fresh: float
+
+
+class PoolFrame:
+    """The pool in whitened coordinates of one moment, and the picks since then.
+
+    Parameters
+    ----------
+    pool : RowSource
+    posterior : Posterior
+    precision : {"float64", "float32", "none"}
+        How the coordinates are kept; "none": the pool is read at every pick.
+    project : callable
+        The loop that multiplies rows in memory with a direction; see `passes`.
+
+    Attributes
+    ----------
+    factor : ndarray of shape (D, D)
+        What the pool was whitened with.
+    chain : Chain
+        Picks since then.
+    q_fresh, q : ndarray of shape (C,)
+        Variances of the candidates, then and now.
+    n_whitenings : int
+    """
+
+    def __init__(
+        self,
+        pool: RowSource,
+        posterior: Posterior,
+        precision: Precision = "float64",
+        project: Project = project_rows,
+    ) -> None:
+        self._pool = pool
+        self._posterior = posterior
+        self._coordinates = make_coordinates(pool, precision, project)
+        self.q_fresh: FloatArray = np.empty(pool.n_rows)
+        self.q: FloatArray = np.empty(pool.n_rows)
+        self.n_whitenings = 0
+
+    def whiten(self, visit: Visit | None = None) -> None:
+        """Compute the coordinates of all candidates from the present factor.
+
+        Parameters
+        ----------
+        visit : callable, optional
+            Sees the rows as they come, which may be the only time.
+
+        Raises
+        ------
+        FeatureError
+            If the square of a row overflows.
+        """
+        self.factor = factor = self._posterior.factor()
+        self._coordinates.start(factor)
+        for start, rows in self._pool.blocks():
+            z = whiten(rows, factor, overwrite=True)
+            with np.errstate(over="ignore", invalid="ignore"):
+                variances = squared_norms(z)
+            if not np.isfinite(variances).all():
+                _refuse(start + int(np.argmin(np.isfinite(variances))))
+            self.q_fresh[start : start + len(z)] = variances
+            self._coordinates.put(start, z, lengths_of(variances))
+            if visit is not None:
+                visit(start, z)
+        self.q[:] = self.q_fresh
+        self.chain = Chain(self._pool.n_columns)
+        self._wear = 0.0
+        self._condition = balanced_condition(factor)
+        self.n_whitenings += 1
+
+    def enter(self, row: FloatArray, step: RowStep, targets: TargetFrame) -> Entry | None:
+        """Bring a pick, a row of shape (D,), into the frame of the pool.
+
+        Returns
+        -------
+        entry : Entry or None
+            None where the pick has lost too many digits for its direction to be trusted.
+        """
+        before: FloatArray = whiten(row[np.newaxis], self.factor)[0]
+        q_fresh = float(before @ before)
+        if step.q < WORN_SHARE * q_fresh:
+            return None
+        z = step.z if self.factor is targets.factor else self.chain.apply(before)
+        return Entry(z, step.q, q_fresh)
+
+    def direction(self, entry: Entry) -> FloatArray:
+        """Vector w, shape (D,), with r_c = z_c · w for a pick; chains the pick."""
+        root = np.sqrt(1.0 + entry.q)
+        direction: FloatArray = self.chain.apply_transposed(entry.z) / root
+        self.chain.append(entry.z, entry.q)
+        self._wear += entry.q_fresh / (1.0 + entry.q)
+        return direction
+
+    def project(self, direction: FloatArray, out: FloatArray) -> None:
+        """Fill `out` (C,) with the products r of all candidates with one direction; q ← q − r²."""
+        for part, (products,) in self.products([direction[:, np.newaxis]]):
+            out[part] = products[:, 0]
+        self.shrink(slice(None), out)
+
+    def products(self, directions: Sequence[FloatArray], height: int | None = None) -> Products:
+        """Yield (part, products) of at most `height` candidates with directions (D, m) each."""
+        return self._coordinates.products(directions, height or max(1, self._pool.n_rows))
+
+    def products_of(self, members: NDArray[np.intp], directions: FloatArray) -> FloatArray:
+        """Products (n, m) of some candidates with directions (D, m)."""
+        return self._coordinates.products_of(members, directions)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether coordinates are in memory, so that some cost no more than their share."""
+        return self._coordinates.is_held
+
+    def shrink(self, part: slice, r: FloatArray) -> None:
+        """Apply q ← q − r² to some candidates."""
+        q = self.q[part]
+        q -= r * r
+        np.maximum(q, 0.0, out=q)
+
+    def limits(
+        self, members: NDArray[np.intp] | slice = slice(None)
+    ) -> tuple[FloatArray, FloatArray]:
+        """Smallest and largest variances that some candidates can have."""
+        error = self.noise * self.q_fresh[members]
+        least = self.q[members] - error
+        np.maximum(least, 0.0, out=least)
+        error += self.q[members]
+        return least, error
+
+    def rows(self, members: NDArray[np.intp]) -> FloatArray | None:
+        """Whitened rows of some candidates; None where no exact ones are kept."""
+        return self._coordinates.rows(members)
+
+    def present(self, targets: TargetFrame) -> FloatArray:
+        """Directions, shape (D, T), whose products with the pool are the present covariances."""
+        directions: FloatArray = targets.chain.apply_transposed(targets.coordinates).T
+        if targets.factor is not self.factor:
+            directions = self.factor @ dtrsm(1.0, targets.factor, directions)
+        return directions
+
+    @property
+    def noise(self) -> float:
+        """Relative rounding error of an inner product of two rows as first whitened.
+
+        The direction of a pick is as wrong as its coordinates were when they were long, which
+        its own length does not tell any more; wear adds that up.
+        """
+        width = float(np.sqrt(self._pool.n_columns))
+        wear = float(np.sqrt(self._wear))
+        steps = 8.0 * width + 4.0 * len(self.chain) + 8.0 * wear
+        amplified = self._coordinates.amplification * self._condition
+        return _EPSILON * (steps + amplified) + self.storage_noise
+
+    @property
+    def storage_noise(self) -> float:
+        """What of the noise comes from keeping coordinates in fewer digits.
+
+        An error of r by ε √q_fresh at each of n picks, whose r² add up to q_fresh at most,
+        makes 2 ε √n q_fresh in q by Cauchy and Schwarz, and less in a covariance.
+        """
+        return 2.0 * self._coordinates.rounding * float(np.sqrt(1.0 + len(self.chain)))
+
+
+def lengths_of(variances: FloatArray) -> FloatArray:
+    """√q, and 1 for rows of zeros."""
+    lengths: FloatArray = np.sqrt(variances)
+    lengths[lengths == 0.0] = 1.0
+    return lengths
+
+
+def _refuse(index: int) -> None:
+    raise FeatureError(
+        "features of a candidate are so large that their squares overflow",
+        where=f"candidate {index} of the pool",
+        expected="features of the magnitude of those of the training set",
+        remedy="check the units and the program that wrote them",
+    )

@@ -1,0 +1,132 @@
+"""A selection stays within --memory, says how, and picks the same whatever it may hold."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from prcli.data.store_writer import StoreWriter
+from prcli.parallel.memory import parse_size
+
+#: Anonymous memory may exceed the limit by a tenth.
+ALLOWED = 1.1
+
+SCRIPT = """
+import json, sys, threading
+from pathlib import Path
+
+def anonymous():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+peak, done = 0, threading.Event()
+def watch():
+    global peak
+    while not done.wait(0.002):
+        peak = max(peak, anonymous())
+
+thread = threading.Thread(target=watch)
+thread.start()
+try:
+    from prcli.cli.main import cli
+    cli.main(sys.argv[1:], standalone_mode=False)
+finally:
+    done.set()
+    thread.join()
+    print(json.dumps(peak), file=sys.stderr)
+"""
+
+pytestmark = pytest.mark.skipif(
+    not os.path.exists("/proc/self/status"), reason="this system does not tell RssAnon"
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command wrote, and the most anonymous memory it held."""
+
+    table: str
+    said: str
+    peak: int
+
+
+def write_sets(folder, n_candidates, n_features, n_targets):
+    rng = np.random.default_rng(5)
+    decay = np.exp(-np.arange(n_features) * 8.0 / n_features)
+    sizes = {"train": 2 * n_features, "target": n_targets, "pool": n_candidates}
+    for name, n in sizes.items():
+        with StoreWriter(
+            folder / f"{name}.h5",
+            n_atoms=np.full(n, 2),
+            n_features=n_features,
+            dtype=np.float32,
+            convention="mean",
+        ) as store:
+            for start in range(0, n, 20_000):
+                rows = rng.normal(size=(min(20_000, n - start), n_features)) * decay
+                store.write_structures(start, rows)
+
+
+def run_select(folder, memory, *arguments):
+    sets = [f"--{name}={folder / name}.h5" for name in ("train", "target", "pool")]
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, "select", *sets, "-n", "6", "--memory", memory]
+        + ["--threads", "1", "-v", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    *said, peak = done.stderr.splitlines()
+    return Run(done.stdout, "\n".join(said), json.loads(peak))
+
+
+def picks_of(run):
+    """Positions, sources and frames in the order of the picks."""
+    return [line.split("\t")[1:4] for line in run.table.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("memory")
+    write_sets(folder, 200_000, 128, 60)
+    return folder
+
+
+# Whitened in float64 the pool takes 195 MiB, and its covariances 92 MiB.
+@pytest.mark.parametrize(
+    ("objective", "plans"),
+    [
+        ("mean-pr", {"360M": "in float32", "250M": "pool read again at every pick"}),
+        ("mean-variance", {"300M": "in float32", "210M": "pool read again at every pick"}),
+        ("log-det", {"210M": "pool read again at every pick"}),
+    ],
+)
+def test_memory_is_obeyed(pool, objective, plans):
+    whole = run_select(pool, "4G", "--objective", objective)
+    assert "whitened pool 195.3 MiB in float64" in whole.said
+    for memory, plan in plans.items():
+        run = run_select(pool, memory, "--objective", objective)
+        assert plan in run.said
+        assert picks_of(run) == picks_of(whole)
+        assert run.peak <= ALLOWED * parse_size(memory)
+    # What is held without a limit would not have done.
+    assert whole.peak > ALLOWED * parse_size(memory)
+
+
+@pytest.mark.slow
+def test_memory_is_obeyed_by_a_pool_of_a_million(tmp_path):
+    write_sets(tmp_path, 1_000_000, 128, 50)
+    whole = run_select(tmp_path, "4G")
+    for memory in ("1000M", "800M", "400M"):
+        run = run_select(tmp_path, memory)
+        assert picks_of(run) == picks_of(whole)
+        assert run.peak <= ALLOWED * parse_size(memory)
+        assert whole.peak > ALLOWED * parse_size(memory)
