@@ -43,6 +43,9 @@ main()
 """
 
 
+MPIEXEC = shutil.which("mpiexec", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+
+
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, with `prcli` and a `scontrol` that writes down what it was told."""
@@ -53,6 +56,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     commands = {
         "prcli": f'exec "{sys.executable}" "{programs}/program.py" "$@"',
         "scontrol": f'echo "$@" >> "{tmp_path}/told"',
+        "srun": f'exec "{MPIEXEC}" -n "$SLURM_NTASKS" "$@"',
     }
     for name, command in commands.items():
         (programs / name).write_text(f"#!/bin/sh\n{command}\n")
@@ -96,6 +100,7 @@ def test_there_are_scripts():
     assert [path.name for path in SCRIPTS] == [
         "hessian_array.sh",
         "hessian_merge.sh",
+        "mpi.sh",
         "select_requeue.sh",
     ]
 
@@ -188,7 +193,19 @@ def test_a_share_that_is_missing_is_noticed(workplace):
     assert "empty holds no shares" in done.stderr
 
 
-@pytest.mark.parametrize("name", ["hessian_array.sh", "hessian_merge.sh"])
+def test_ranks_divide_the_work(workplace):
+    if MPIEXEC is None:
+        pytest.skip("no mpiexec is found (pip install mpich)")
+    arguments = ("hessian", SAMPLES / "train.h5", "-o", "all.hessian")
+    done = run("mpi.sh", *arguments, SLURM_NTASKS="2")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("all.hessian: 40 structures") == 1
+    again = run("mpi.sh", *arguments, SLURM_NTASKS="2")
+    assert again.returncode == 1
+    assert again.stderr.count("output exists already") == 1
+
+
+@pytest.mark.parametrize("name", ["hessian_array.sh", "hessian_merge.sh", "mpi.sh"])
 def test_what_is_missing_is_said(workplace, name):
     done = run(name, SLURM_ARRAY_TASK_ID="1")
     assert done.returncode != 0

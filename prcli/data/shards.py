@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from prcli.data.dataset import Dataset
 from prcli.data.part import Part
 from prcli.errors import RequestError
+from prcli.records import Communicator
 
 _SHARD = re.compile(r"^(\d+)/(\d+)$")
 
@@ -100,6 +101,30 @@ def take_shard(data: Dataset, shard: Shard | None) -> tuple[Dataset, int]:
         if positions:
             parts.append(Part(part.table, positions))
     return Dataset(parts, data.name), start
+
+
+def share_of_rank(data: Dataset, communicator: Communicator) -> tuple[Dataset | None, int]:
+    """Cut out the share of a rank, as of a shard; where there are more ranks, some have none.
+
+    Parameters
+    ----------
+    data : Dataset
+        It has to stay open.
+    communicator : Communicator
+
+    Returns
+    -------
+    share : Dataset or None
+        Not to be closed; None if the first ranks have taken everything.
+    first : int
+        Position in the whole set of its first structure.
+    """
+    if communicator.size == 1:
+        return data, 0
+    if communicator.rank >= data.n_structures:
+        return None, data.n_structures
+    count = min(communicator.size, data.n_structures)
+    return take_shard(data, Shard(communicator.rank + 1, count))
 
 
 def _not_a_shard(text: str) -> RequestError:

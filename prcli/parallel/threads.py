@@ -12,28 +12,37 @@ from prcli.errors import RequestError
 _VARIABLES = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
 
 
-def default_threads() -> int:
+def default_threads(n_processors: int | None = None) -> int:
     """Threads that the environment grants.
 
     ``OMP_NUM_THREADS`` if it is set, else ``SLURM_CPUS_PER_TASK``, else the number of
     processors that this process may use.
+
+    Parameters
+    ----------
+    n_processors : int, optional
+        Processors of this process, where it shares them with other ranks.
     """
     for name in _VARIABLES:
         # OpenMP allows a list, one entry per level of nesting.
         text = os.environ.get(name, "").split(",")[0].strip()
         if text.isdigit() and int(text) > 0:
             return int(text)
+    if n_processors is not None:
+        return n_processors
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
-def limit_threads(n_threads: int | None = None) -> Iterator[int]:
+def limit_threads(n_threads: int | None = None, n_processors: int | None = None) -> Iterator[int]:
     """Hold linear algebra and compiled loops to a number of threads.
 
     Parameters
     ----------
     n_threads : int, optional
         By default what the environment grants.
+    n_processors : int, optional
+        See `default_threads`.
 
     Yields
     ------
@@ -44,7 +53,7 @@ def limit_threads(n_threads: int | None = None) -> Iterator[int]:
     RequestError
         If the number is not positive.
     """
-    n_threads = default_threads() if n_threads is None else n_threads
+    n_threads = default_threads(n_processors) if n_threads is None else n_threads
     if n_threads < 1:
         raise RequestError(
             "the number of threads must be at least 1", where="--threads", got=str(n_threads)
