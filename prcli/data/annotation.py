@@ -5,28 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from numbers import Integral, Real
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from prcli.data.column_layout import DEFAULT_PROPERTIES, ColumnLayout, column_layout
+from prcli.data.column_layout import ColumnLayout, column_layout
 from prcli.data.columns import atom_lines
-from prcli.data.comment_pairs import Pair, comment, comment_pairs
+from prcli.data.comment_pairs import comment, comment_pairs
+from prcli.data.frame_edits import (
+    Edit,
+    apply_edits,
+    check_name,
+    declare_column,
+    replace_atom_lines,
+    replace_comment,
+)
 from prcli.errors import FormatError, MismatchError
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _BARE_TEXT = re.compile(r"""[^\s,="'{}\[\]\\]+""")
 _FIELD = re.compile(rb"\S+")
-_CLOSERS = (b'"', b"'", b"}", b"]")
-
-
-class _Edit(NamedTuple):
-    """Bytes to put in place of others."""
-
-    start: int
-    end: int
-    text: bytes
 
 
 def annotate(
@@ -64,15 +61,15 @@ def annotate(
     present = {pair.key: pair for pair in comment_pairs(line)}
     edits = []
     for key, value in values.items():
-        _check_name(key, where)
+        check_name(key, where)
         pair, text = present.get(key.encode()), format_value(value).encode()
         if pair is None:
-            edits.append(_Edit(len(line), len(line), b" " + key.encode() + b"=" + text))
+            edits.append(Edit(len(line), len(line), b" " + key.encode() + b"=" + text))
         elif overwrite:
-            edits.append(_Edit(pair.start, pair.end, (b"=" if pair.value is None else b"") + text))
+            edits.append(Edit(pair.start, pair.end, (b"=" if pair.value is None else b"") + text))
         else:
             raise _exists("key", key, where)
-    return _replace_comment(frame, line, _apply(line, edits), list(values), where)
+    return replace_comment(frame, line, apply_edits(line, edits), list(values), where)
 
 
 def add_column(
@@ -109,7 +106,7 @@ def add_column(
     MismatchError
         If there is not one value, or row of values, per atom.
     """
-    _check_name(name, where)
+    check_name(name, where)
     line = comment(frame)
     layout = column_layout(line)
     lines = atom_lines(frame, where)
@@ -131,11 +128,11 @@ def add_column(
         _set_fields(old, fields, layout.n_fields, text, atom, where)
         for atom, (old, text) in enumerate(zip(lines, texts, strict=True))
     ]
-    new_frame = _replace_atom_lines(frame, lines, new_lines)
+    new_frame = replace_atom_lines(frame, lines, new_lines)
     if fields is not None:
         return new_frame
-    new_line = _apply(line, [_declare(line, name, width)])
-    return _replace_comment(new_frame, line, new_line, ["Properties"], where)
+    new_line = apply_edits(line, [declare_column(line, name, width)])
+    return replace_comment(new_frame, line, new_line, ["Properties"], where)
 
 
 def format_value(value: object) -> str:
@@ -175,17 +172,6 @@ def format_value(value: object) -> str:
     )
 
 
-def _check_name(name: str, where: str | None) -> None:
-    """Refuse names that other programs would not read."""
-    if not _NAME.fullmatch(name):
-        raise FormatError(
-            "name cannot be written into a frame",
-            where=where,
-            expected="letters, digits, underscores, dots and hyphens, beginning with a letter",
-            got=repr(name),
-        )
-
-
 def _exists(noun: str, name: str, where: str | None) -> FormatError:
     """Say that a name is taken."""
     return FormatError(
@@ -194,34 +180,6 @@ def _exists(noun: str, name: str, where: str | None) -> FormatError:
         expected=f"a structure without this {noun}",
         remedy=f"choose another name, or overwrite the {noun}",
     )
-
-
-def _apply(line: bytes, edits: list[_Edit]) -> bytes:
-    """Make edits from the last to the first; those at one place keep their order."""
-    for edit in reversed(sorted(edits, key=lambda edit: edit.start)):
-        line = line[: edit.start] + edit.text + line[edit.end :]
-    return line
-
-
-def _replace_comment(
-    frame: bytes, old: bytes, new: bytes, changed: list[str], where: str | None
-) -> bytes:
-    """Put in another comment line, once it is sure that it reads as intended."""
-    names = {name.encode() for name in changed}
-
-    def kept(pairs: list[Pair]) -> list[tuple[bytes, bytes | None]]:
-        return [(pair.key, pair.value) for pair in pairs if pair.key not in names]
-
-    before, after = comment_pairs(old), comment_pairs(new)
-    if kept(before) != kept(after) or not names <= {pair.key for pair in after}:
-        raise FormatError(
-            "comment line cannot take another key",
-            where=where,
-            expected="a line in which every quote and bracket is closed",
-            got="..." + repr(old[-60:].decode("utf-8", "replace")),
-        )
-    start = frame.index(b"\n") + 1
-    return frame[:start] + new + frame[start + len(old) :]
 
 
 def _find_fields(
@@ -262,21 +220,3 @@ def _set_fields(
         return line[: found[0].start()] + text + line[found[-1].end() :]
     end = len(line) - line.endswith(b"\r")
     return line[:end] + b" " + text + line[end:]
-
-
-def _replace_atom_lines(frame: bytes, old: list[bytes], new: list[bytes]) -> bytes:
-    """Put in other atom lines."""
-    start = frame.index(b"\n", frame.index(b"\n") + 1) + 1 if old else len(frame)
-    end = start + sum(map(len, old)) + max(len(old) - 1, 0)
-    return frame[:start] + b"\n".join(new) + frame[end:]
-
-
-def _declare(line: bytes, name: str, width: int) -> _Edit:
-    """Extend ``Properties``, or add it."""
-    column = f":{name}:R:{width}".encode()
-    pairs = [pair for pair in comment_pairs(line) if pair.key == b"Properties"]
-    if not pairs:
-        return _Edit(len(line), len(line), b" Properties=" + DEFAULT_PROPERTIES + column)
-    end = pairs[-1].end
-    end -= line[:end].endswith(_CLOSERS)
-    return _Edit(end, end, column)
