@@ -1,0 +1,1 @@
+"""Small structures that hold an environment of a large one."""
