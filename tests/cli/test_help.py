@@ -1,0 +1,144 @@
+"""Help that teaches: commands under what they are for, examples that run, completion."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from prcli.cli.main import _TASKS, cli
+
+ROOT = Path(__file__).resolve().parents[2]
+SAMPLE = ROOT / "sample_data"
+
+#: An example for each command that needs no more than the files of `stage`.
+SHORT = {
+    "features import": "prcli features import pool.xyz --features soap.npy --convention per-atom",
+    "hessian": "prcli hessian train.h5 -o train.hessian",
+    "score": "prcli score train.hessian pool.h5 --top 20",
+    "select": "prcli select --train train.h5 --target target.h5 --pool pool.h5 -n 10 -o out/",
+    "prune": "prcli prune train.h5 --target target.h5 --max-loss 1% -o out/",
+    "embed": "prcli embed large.xyz --atom 17 --cutoff 4 -n 5",
+    "report": "prcli report out/ --overwrite",
+    "info": "prcli info pool.h5 train.hessian",
+}
+
+
+def leaves(command=cli, name=()):
+    """Names and commands that do something."""
+    context = click.Context(command)
+    if not isinstance(command, click.Group):
+        yield " ".join(name), command
+        return
+    for each in command.list_commands(context):
+        found = command.get_command(context, each)
+        assert found is not None
+        yield from leaves(found, (*name, each))
+
+
+LEAVES = dict(leaves())
+
+
+def examples(command):
+    """Command lines of a help text, continued lines joined."""
+    text = re.split(r"Examples?:\n", command.help)[-1].split("\n\n")[0]
+    joined = re.sub(r"\\\n\s*", "", text)
+    return [line.strip() for line in joined.splitlines() if line.strip().startswith("prcli ")]
+
+
+def words(line):
+    """Arguments of prcli, up to what the shell takes."""
+    found = shlex.split(line)[1:]
+    ends = [i for i, word in enumerate(found) if word in ("|", ">", "<", "&&", ";")]
+    return found[: min(ends, default=len(found))]
+
+
+def test_every_command_is_listed_under_a_task(prcli):
+    text = prcli("--help").text
+    places = [text.index(f"\n{task}:\n") for task in _TASKS]
+    assert places == sorted(places)
+    for task, names in _TASKS.items():
+        section = text.split(f"\n{task}:\n")[1].split("\n\n")[0]
+        for name in names:
+            assert re.search(rf"^  {name} +[A-Z].*", section, re.MULTILINE), name
+    assert "..." not in text.split("Commands:")[-1].split("Options:")[-1]
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_command_has_examples_that_are_understood(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = examples(LEAVES[name])
+    assert any(line.startswith(f"prcli {name} ") for line in lines)
+    for line in lines:
+        context, arguments = click.Context(cli, info_name="prcli"), words(line)
+        command = cli
+        while isinstance(command, click.Group):
+            _, command, arguments = command.resolve_command(context, arguments)
+            assert command is not None
+        command.make_context(command.name, list(arguments), parent=context)
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    """A folder with files that examples name."""
+    import h5py
+    import numpy as np
+    from ase.io import read, write
+
+    folder = tmp_path_factory.mktemp("help")
+    for name in ("train", "target", "pool"):
+        for ending in ("h5", "xyz"):
+            shutil.copy(SAMPLE / f"{name}.{ending}", folder)
+    with h5py.File(folder / "pool.h5") as file:
+        np.save(folder / "soap.npy", file["atoms/features"][:])
+    write(folder / "large.xyz", read(folder / "pool.xyz", 0).repeat(3))
+    return folder
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_examples_run(name, stage):
+    line = SHORT[name]
+    shown = examples(LEAVES[name])
+    if name == "features import":
+        assert shown[0].startswith(line.replace("pool.xyz", "train.xyz"))
+        line += " -o imported.h5"
+    else:
+        assert any(each.startswith(line) for each in shown)
+    if name == "prune":
+        line = line.replace("out/", "pruned/")
+    done = subprocess.run(
+        [sys.executable, "-m", "prcli", *words(line)],
+        cwd=stage,
+        env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_are_told_how_to_complete(shell, monkeypatch, prcli):
+    monkeypatch.setenv("_PRCLI_COMPLETE", f"{shell}_source")
+    outcome = prcli()
+    assert outcome.code == 0
+    assert f"_PRCLI_COMPLETE={shell}_complete" in outcome.text
+    assert f"_PRCLI_COMPLETE={shell}_source prcli" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("prcli re", "report"), ("prcli select --obj", "--objective"), ("prcli hes", "hessian")],
+)
+def test_words_are_completed(typed, completed, monkeypatch, prcli):
+    monkeypatch.setenv("_PRCLI_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    assert f"plain,{completed}" in prcli().text.splitlines()
