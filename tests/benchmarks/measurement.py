@@ -41,29 +41,36 @@ class Timing:
         Largest ratio of slowest to fastest round of any of them.
     disturbance : float
         Share of all processor time that went to other processes.
+    rounds : ndarray of shape (rounds, things)
+        Every single measurement.
     """
 
     medians: list[float]
     spread: float
     disturbance: float
+    rounds: np.ndarray
 
     def __str__(self) -> str:
         return f"spread {self.spread:.2f}, other processes {self.disturbance:.0%}"
 
 
-def timed(function: Callable[[], object]) -> float:
-    """Seconds of one call."""
-    start = time.perf_counter()
+def timed(function: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds of one call, by a clock."""
+    start = clock()
     function()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def in_turns(functions: Sequence[Callable[[], float]], n_rounds: int = N_ROUNDS) -> Timing:
+def in_turns(
+    functions: Sequence[Callable[[], float]],
+    n_rounds: int = N_ROUNDS,
+    patience: float = PATIENCE,
+) -> Timing:
     """Call functions that return seconds, in turns, and take the median of each."""
     seconds = np.empty((n_rounds, len(functions)))
     total = others = 0.0
     for i in range(n_rounds):
-        settle()
+        settle(patience)
         wall, busy, own = time.perf_counter(), _busy_seconds(), time.process_time()
         seconds[i] = [function() for function in functions]
         total += (time.perf_counter() - wall) * (os.cpu_count() or 1)
@@ -72,12 +79,13 @@ def in_turns(functions: Sequence[Callable[[], float]], n_rounds: int = N_ROUNDS)
         [float(s) for s in np.median(seconds, axis=0)],
         float((seconds.max(axis=0) / seconds.min(axis=0)).max()),
         others / total,
+        seconds,
     )
 
 
-def settle() -> None:
+def settle(patience: float = PATIENCE) -> None:
     """Wait, with patience but not forever, until other processes are idle."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         before = _busy_seconds()
         time.sleep(0.2)
@@ -91,10 +99,33 @@ def _busy_seconds() -> float:
     return (sum(fields[:8]) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
-class Bandwidth:
-    """Reading, and reading and writing, an array of at least four times the largest cache."""
+class Disturbance:
+    """Share of all processor time that went to others than this process and its children."""
 
     def __init__(self) -> None:
+        self._start = time.perf_counter(), _busy_seconds(), _own_seconds()
+
+    def share(self) -> float:
+        """Share since this was made; children count once they have ended."""
+        wall, busy, own = self._start
+        total = (time.perf_counter() - wall) * (os.cpu_count() or 1)
+        return max(0.0, _busy_seconds() - busy - (_own_seconds() - own)) / total
+
+
+def _own_seconds() -> float:
+    return sum(os.times()[:4])
+
+
+class Bandwidth:
+    """Reading, and reading and writing, an array of at least four times the largest cache.
+
+    Parameters
+    ----------
+    n_values : int, optional
+        Length of another array of float64.
+    """
+
+    def __init__(self, n_values: int | None = None) -> None:
         from numba import njit, prange
 
         @njit(parallel=True, fastmath=True)
@@ -109,7 +140,7 @@ class Bandwidth:
             for i in prange(values.size):
                 values[i] = values[i] * factor
 
-        self._values = np.ones(max(1 << 25, last_level_cache() // 2))
+        self._values = np.ones(n_values or max(1 << 25, last_level_cache() // 2))
         self._read, self._scale = read, scale
         self.read()
         self.read_and_write()
