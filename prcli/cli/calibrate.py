@@ -58,6 +58,14 @@ from prcli.cli.options import (
     help="Upper end of the scan; default 100 times the largest eigenvalue.",
 )
 @click.option(
+    "--smallest-row",
+    type=float,
+    metavar="X",
+    help="Leave out rows shorter than X times the root mean square of their kind, such as forces "
+    "that symmetry holds near zero, whose errors are noise of the references; default: only "
+    "those that are zero up to rounding.",
+)
+@click.option(
     "--by",
     metavar="NAME",
     help="Column or key: report every group of structures too; changes no number.",
@@ -69,7 +77,8 @@ from prcli.cli.options import (
     "--structures",
     multiple=True,
     metavar="FILE",
-    help="extxyz file of the structures, in place of the one that the store names.",
+    help="extxyz file of the structures, in place of the one that the store names: the same "
+    "frames, with their atoms in the same order.",
 )
 @click.option(
     "--plots",

@@ -116,7 +116,8 @@ _derived_options = compose(
     "--structures",
     multiple=True,
     metavar="FILE",
-    help="extxyz file of the structures, in place of the one that the store names.",
+    help="extxyz file of the structures, in place of the one that the store names: the same "
+    "frames, with their atoms in the same order.",
 )
 @input_options
 @format_opt

@@ -20,7 +20,7 @@ report_options: Callable[[Any], Any] = compose(
         "--report",
         is_flag=True,
         help="Also print what the regularizer does: condition number and effective parameters "
-        "over decades of it.",
+        "over decades of it; and rank and singular values of the training rows.",
     ),
     click.option(
         "--target",

@@ -38,6 +38,9 @@ class Averages:
         Averages under each member.
     n_effective : ndarray of shape (M,)
         (Σw)²/Σw², the number of frames that the direct average of each member rests on.
+    lowest, highest : ndarray of shape (M,)
+        Range of the observable over the frames, which no average can leave: a cumulant one that
+        does is beyond its range of validity.
     """
 
     n_frames: int
@@ -45,6 +48,15 @@ class Averages:
     direct: FloatArray
     cumulant: FloatArray
     n_effective: FloatArray
+    lowest: FloatArray
+    highest: FloatArray
+
+    @property
+    def n_impossible(self) -> int:
+        """Members whose average by the cumulant form is one that no weights of frames give."""
+        slack = 1e-9 * np.maximum(np.abs(self.lowest), np.abs(self.highest))
+        outside = (self.cumulant < self.lowest - slack) | (self.cumulant > self.highest + slack)
+        return int(np.count_nonzero(outside))
 
 
 class TrajectoryAverages:
@@ -66,6 +78,8 @@ class TrajectoryAverages:
         self._mean_observable: FloatArray = np.zeros(n_members)
         self._mean_deviation: FloatArray = np.zeros(n_members)
         self._comoment: FloatArray = np.zeros(n_members)
+        self._lowest: FloatArray = np.full(n_members, np.inf)
+        self._highest: FloatArray = np.full(n_members, -np.inf)
         # Weights are kept relative to the largest so far, so that none overflows.
         self._largest: FloatArray = np.full(n_members, -np.inf)
         self._weight: FloatArray = np.zeros(n_members)
@@ -90,6 +104,8 @@ class TrajectoryAverages:
         if n_new == 0:
             return
         values = observable[:, np.newaxis] if members is None else members
+        self._lowest = np.minimum(self._lowest, values.min(axis=0))
+        self._highest = np.maximum(self._highest, values.max(axis=0))
         total = self._n_frames + n_new
         self._plain += n_new / total * (float(observable.mean()) - self._plain)
         self._add_moments(values, deviations, n_new / total)
@@ -125,4 +141,6 @@ class TrajectoryAverages:
             direct=self._weighted / self._weight,
             cumulant=self._mean_observable - self._beta * covariance,
             n_effective=self._weight**2 / self._squared_weight,
+            lowest=self._lowest,
+            highest=self._highest,
         )

@@ -70,10 +70,40 @@ class Spectrum:
         inverse : ndarray of shape (M, G)
             0 for a row of zeros.
         """
-        weights: FloatArray = whiten(rows, self.factor, overwrite=overwrite) @ self.rotation
-        weights *= weights
+        weights = self._weights(rows, overwrite)
         inverse: FloatArray = weights @ (1.0 / self._eigenvalues(regularizers)).T
         return inverse
+
+    def inverse_and_shares(
+        self, rows: NDArray[np.floating], regularizers: ArrayLike, *, overwrite: bool = False
+    ) -> tuple[FloatArray, FloatArray]:
+        """1/PR as `inverse_rigidities`, and the share of each that the prior accounts for.
+
+        Parameters
+        ----------
+        rows : ndarray of shape (M, D)
+        regularizers : array-like of shape (G,)
+        overwrite : bool
+
+        Returns
+        -------
+        inverse, shares : ndarray of shape (M, G)
+            Shares as those of `rigidity.prior_shares`; 0 for a row of zeros.
+        """
+        weights = self._weights(rows, overwrite)
+        of_prior = np.outer(np.asarray(regularizers, dtype=np.float64), self.prior)
+        eigenvalues = self._eigenvalues(regularizers)
+        inverse: FloatArray = weights @ (1.0 / eigenvalues).T
+        held: FloatArray = weights @ (of_prior / eigenvalues**2).T
+        shares = np.zeros_like(inverse)
+        np.divide(held, inverse, out=shares, where=inverse > 0.0)
+        return inverse, shares
+
+    def _weights(self, rows: NDArray[np.floating], overwrite: bool) -> FloatArray:
+        """y_i² of every row, shape (M, D)."""
+        weights: FloatArray = whiten(rows, self.factor, overwrite=overwrite) @ self.rotation
+        weights *= weights
+        return weights
 
     def effective_parameters(self, regularizers: ArrayLike) -> FloatArray:
         """How many parameters the data determine at each regularizer, shape (G,)."""

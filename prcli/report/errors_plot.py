@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+#: Dots from which on they have to be small and faint.
+_MANY_DOTS = 1000
+
 
 def error_figure(residuals: FloatArray, sigma: FloatArray, quantity: str, unit: str) -> Figure:
     """Draw absolute errors against σ, and below it binned squares against variances.
@@ -58,10 +61,11 @@ def _draw_rows(axes: Axes, residuals: FloatArray, sigma: FloatArray) -> None:
         sigma[chosen][shown],
         errors[shown],
         ".",
-        markersize=2,
-        alpha=0.4,
+        markersize=2 if len(chosen) > _MANY_DOTS else 4,
+        alpha=0.4 if len(chosen) > _MANY_DOTS else 0.8,
         markeredgewidth=0,
         rasterized=True,
+        label="rows" if thinning == 1 else f"one of {thinning} rows",
     )
     ends = _whole_decades(sigma)
     label = ", ".join(f"{100 * fraction:.3g}" for fraction in COVERED) + " %"
@@ -73,8 +77,6 @@ def _draw_rows(axes: Axes, residuals: FloatArray, sigma: FloatArray) -> None:
     floor = 0.3 * lowest * float(sigma.min())
     ceiling = max(float(errors.max()), highest * float(sigma.max()))
     _finish(axes, ends, _whole_decades(np.array([floor, ceiling])))
-    if thinning > 1:
-        axes.set_title(f"one of {thinning} rows")
 
 
 def _draw_means(axes: Axes, residuals: FloatArray, sigma: FloatArray) -> None:
@@ -100,7 +102,11 @@ def _finish(axes: Axes, horizontal: FloatArray, vertical: FloatArray) -> None:
     )
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_formatter(NullFormatter())
-    axes.legend(loc="lower right")
+    # Dots may be anywhere inside.
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend(
+        handles, labels, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, columnspacing=1.0
+    )
 
 
 def _whole_decades(values: FloatArray) -> FloatArray:

@@ -51,7 +51,7 @@ def reliability_figure(series: Sequence[Series]) -> Figure:
     figure : Figure
     """
     with style():
-        figure = new_figure()
+        figure = new_figure(height=3.2 + 0.15 * len(series))
         axes = figure.add_subplot()
         axes.plot([0, 1], [0, 1], color=REFERENCE, linewidth=0.8)
         n_colours = 0
@@ -73,7 +73,8 @@ def reliability_figure(series: Sequence[Series]) -> Figure:
             xlabel="probability of the interval",
             ylabel="fraction of residuals within",
         )
-        axes.legend(loc="lower right")
+        # Curves may go anywhere, so names stand outside.
+        figure.legend(loc="outside upper center")
     return figure
 
 

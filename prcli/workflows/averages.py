@@ -102,6 +102,8 @@ def average(
         progress("ensemble", start, data.n_structures)
     averages = [each.result() for each in sums]
     _warn_of_few(averages[0])
+    for found, observable in zip(averages, observables, strict=True):
+        _warn_of_impossible(found, observable)
     return averages
 
 
@@ -158,4 +160,17 @@ def _warn_of_few(averages: Averages) -> None:
             "the cumulant form",
             fewest,
             averages.n_frames,
+        )
+
+
+def _warn_of_impossible(averages: Averages, observable: Expression) -> None:
+    """Say where members differ so much from the model that the cumulant form fails."""
+    n_impossible = averages.n_impossible
+    if n_impossible:
+        logger.warning(
+            "%s: averages by the cumulant form leave the range of the frames for %d of %d members: "
+            "these differ from the model by far more than kT, and neither form holds",
+            observable.text,
+            n_impossible,
+            len(averages.cumulant),
         )

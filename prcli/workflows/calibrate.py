@@ -13,22 +13,44 @@ from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import ROW_KINDS, HessianRecord
 from prcli.errors import RequestError
 from prcli.numerics.calibration import Sample, best_alpha
+from prcli.numerics.condition import condition_of
 from prcli.numerics.regularizer_scan import RegularizerScan
-from prcli.numerics.rigidity import inverse_rigidities
 from prcli.records import Progress, RowKind, no_progress
 from prcli.workflows.calibrate_options import CalibrateOptions
 from prcli.workflows.frames import Frames
-from prcli.workflows.model import check_fits, full_factor, row_form
+from prcli.workflows.health import MOSTLY, say_condition, say_held
+from prcli.workflows.measured_rows import MeasuredRows, leave_out_small, measure_rows
+from prcli.workflows.model import check_fits, full_factor, row_form, scales
 from prcli.workflows.regularizer import warn_rounding
 from prcli.workflows.regularizer_choice import choose_regularizer
+from prcli.workflows.residual_warnings import FEW_ROWS, warn_of_residuals
 from prcli.workflows.validation_residuals import PLURALS, read_residuals
 from prcli.workflows.validation_rows import KindOfRow, ValidationRows
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
 
-#: Rows without which nothing can be fitted, and with fewer of which a warning is due.
-FEWEST_ROWS, FEW_ROWS = 2, 30
+#: Rows without which nothing can be fitted.
+FEWEST_ROWS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Uncertainties:
+    """Uncertainties of some rows, with one regularizer and calibration factor.
+
+    Attributes
+    ----------
+    alpha : float
+        1 where there was none.
+    sigma : ndarray of shape (n,)
+        α/√PR, in the unit of the residuals.
+    held : ndarray of bool of shape (n,)
+        Rows that the regularizer holds in place, more than the training rows do.
+    """
+
+    alpha: float
+    sigma: FloatArray
+    held: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,16 +61,13 @@ class CalibratedKind:
     ----------
     rows : KindOfRow
         Residuals in eV/atom (eV for total energies), eV/Å or eV/Å³, and the rows left out.
-    before, after : ndarray of shape (n,)
-        σ of the rows that take part, in the same unit.
-    alpha_before, alpha_after : float
+    before, after : Uncertainties
+        Of the rows that take part.
     """
 
     rows: KindOfRow
-    before: FloatArray
-    after: FloatArray
-    alpha_before: float
-    alpha_after: float
+    before: Uncertainties
+    after: Uncertainties
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,29 +131,30 @@ def calibrate(
         data, record.energy, options.keys, open_frames or (lambda: Frames(data))
     )
     rows = ValidationRows(data, row_form(record), residuals)
-    before = _variances(record, rows, progress)
-    before = _leave_out_infinite(rows, before)
+    before = leave_out_small(rows, measure_rows(record, rows, progress), data, options.smallest_row)
     _check_enough(rows, data)
     scan, after = None, before
     calibrated = record
     if not options.keep_regularizer:
         scan = choose_regularizer(record, rows, options, progress)
         calibrated = replace(record, regularizer=scan.best)
-        after = _variances(calibrated, rows, progress)
+        after = measure_rows(calibrated, rows, progress)
     alphas = _fit(rows, after, options)
     calibrated = _with_alphas(calibrated, alphas, options)
+    warn_of_residuals(rows, after, data, options.criterion)
     if "float32" in data.dtypes:
         warn_rounding(calibrated)
     kinds = {
         kind: CalibratedKind(
             each,
-            (alpha := _stored_alpha(record, kind)) * np.sqrt(before[kind]),
-            alphas[kind] * np.sqrt(after[kind]),
-            alpha,
-            alphas[kind],
+            _uncertainties(_stored_alpha(record, kind), before[kind]),
+            _uncertainties(alphas[kind], after[kind]),
         )
         for kind, each in rows.kinds.items()
     }
+    say_condition(condition_of(full_factor(calibrated) / scales(calibrated)))
+    for kind, each in kinds.items():
+        say_held(int(np.count_nonzero(each.after.held)), each.rows.n_rows, f"{kind} rows")
     return Calibration(calibrated, record.regularizer, kinds, scan)
 
 
@@ -168,36 +188,8 @@ def _check_overlap(record: HessianRecord, data: Dataset, options: CalibrateOptio
     )
 
 
-def _variances(
-    record: HessianRecord, rows: ValidationRows, progress: Progress
-) -> dict[RowKind, FloatArray]:
-    """1/PR of all rows, from a fresh factorization."""
-    factor = full_factor(record)
-    found = rows.measure(
-        lambda block: inverse_rigidities(block, factor, overwrite=True)[:, np.newaxis],
-        1,
-        progress,
-    )
-    return {kind: values[:, 0] for kind, values in found.items()}
-
-
-def _leave_out_infinite(
-    rows: ValidationRows, variances: Mapping[RowKind, FloatArray]
-) -> dict[RowKind, FloatArray]:
-    """Leave rows of zeros out, whose σ is 0 whatever α is."""
-    kept: dict[RowKind, FloatArray] = {}
-    for kind, values in variances.items():
-        infinite = values == 0.0
-        kept[kind] = values[~infinite]
-        if infinite.any():
-            rows.kinds[kind] = rows.kinds[kind].without(infinite)
-            logger.warning(
-                "%d of %d %s rows are zero and have infinite rigidity; they are left out",
-                np.count_nonzero(infinite),
-                len(infinite),
-                kind,
-            )
-    return kept
+def _uncertainties(alpha: float, measured: MeasuredRows) -> Uncertainties:
+    return Uncertainties(alpha, alpha * np.sqrt(measured.variances), measured.shares > MOSTLY)
 
 
 def _check_enough(rows: ValidationRows, data: Dataset) -> None:
@@ -223,10 +215,12 @@ def _check_enough(rows: ValidationRows, data: Dataset) -> None:
 
 
 def _fit(
-    rows: ValidationRows, variances: Mapping[RowKind, FloatArray], options: CalibrateOptions
+    rows: ValidationRows, measured: Mapping[RowKind, MeasuredRows], options: CalibrateOptions
 ) -> dict[RowKind, float]:
     """Best α of each kind, or one of all."""
-    samples = {kind: Sample(each.residuals, variances[kind]) for kind, each in rows.kinds.items()}
+    samples = {
+        kind: Sample(each.residuals, measured[kind].variances) for kind, each in rows.kinds.items()
+    }
     groups = [list(samples)] if options.joint else [[kind] for kind in samples]
     alphas: dict[RowKind, float] = {}
     for group in groups:

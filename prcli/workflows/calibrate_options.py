@@ -24,6 +24,9 @@ class CalibrateOptions:
         Fit α only.
     regularizer_min, regularizer_max : float, optional
         Range that is scanned, in place of everything that float64 can resolve.
+    smallest_row : float, optional
+        Rows shorter than this, relative to the root mean square of their kind, are left out. By
+        default those that are zero up to rounding.
     allow_overlap : bool
         Accept validation structures that are in the training set.
     keys : ResidualKeys
@@ -35,6 +38,7 @@ class CalibrateOptions:
     keep_regularizer: bool = False
     regularizer_min: float | None = None
     regularizer_max: float | None = None
+    smallest_row: float | None = None
     allow_overlap: bool = False
     keys: ResidualKeys = field(default_factory=ResidualKeys)
 
@@ -51,6 +55,12 @@ class CalibrateOptions:
                 "--criterion is not known",
                 expected=" or ".join(CRITERIA),
                 got=repr(self.criterion),
+            )
+        if self.smallest_row is not None and not 0.0 <= self.smallest_row < 1.0:
+            raise RequestError(
+                "--smallest-row is not valid",
+                expected="a number from 0 to 1",
+                got=str(self.smallest_row),
             )
         for name in ("regularizer_min", "regularizer_max"):
             value = getattr(self, name)

@@ -147,6 +147,7 @@ def _write(
             "criterion": options.criterion,
             "joint": options.joint,
             "keep_regularizer": options.keep_regularizer,
+            **({} if options.smallest_row is None else {"smallest_row": options.smallest_row}),
             "regularizer_before": calibration.regularizer_before,
             "validation_rows": {kind: each.rows.n_rows for kind, each in calibration.kinds.items()},
         }

@@ -41,12 +41,12 @@ def calibration_figures(calibration: Calibration, criterion: Criterion) -> dict[
 def _errors(calibration: Calibration, kind: RowKind) -> Drawing:
     each = calibration.kinds[kind]
     unit = unit_of(kind, calibration.record)
-    return lambda: error_figure(each.rows.residuals, each.after, PLURALS[kind], unit)
+    return lambda: error_figure(each.rows.residuals, each.after.sigma, PLURALS[kind], unit)
 
 
 def _series(calibration: Calibration) -> list[Series]:
     return [
-        Series(f"{PLURALS[kind]} {stage}", each.rows.residuals, sigma, dashed=stage == "before")
+        Series(f"{PLURALS[kind]} {stage}", each.rows.residuals, fit.sigma, dashed=stage == "before")
         for kind, each in calibration.kinds.items()
-        for stage, sigma in (("before", each.before), ("after", each.after))
+        for stage, fit in (("before", each.before), ("after", each.after))
     ]

@@ -23,7 +23,7 @@ COLUMNS = (
     "stage",
     "n_rows",
     "n_unknown",
-    "n_infinite",
+    "n_small",
     "regularizer",
     "alpha",
     "rmse",
@@ -33,6 +33,7 @@ COLUMNS = (
     "miscalibration_area",
     "sharpness",
     *(f"coverage_{k}sigma" for k in MULTIPLES),
+    "held_by_regularizer",
 )
 
 #: What stands for every structure in the column `group`; its `by` is empty.
@@ -114,18 +115,19 @@ def _rows(calibration: Calibration, groups: Groups | None) -> Iterator[Mapping[s
                 "by": by,
                 "group": group,
                 "n_unknown": np.count_nonzero(each.rows.unknown & chosen),
-                "n_infinite": np.count_nonzero(each.rows.infinite & chosen),
+                "n_small": np.count_nonzero(each.rows.small & chosen),
             }
             part = chosen[each.rows.takes_part]
             if not part.any():
                 continue
-            for stage, sigma, regularizer, alpha in (
-                ("before", each.before, calibration.regularizer_before, each.alpha_before),
-                ("after", each.after, calibration.record.regularizer, each.alpha_after),
+            for stage, fit, regularizer in (
+                ("before", each.before, calibration.regularizer_before),
+                ("after", each.after, calibration.record.regularizer),
             ):
-                quality = assess(each.rows.residuals[part], sigma[part])
-                numbers = {"stage": stage, "regularizer": regularizer, "alpha": alpha}
-                yield counts | numbers | _numbers(quality)
+                quality = assess(each.rows.residuals[part], fit.sigma[part])
+                numbers = {"stage": stage, "regularizer": regularizer, "alpha": fit.alpha}
+                held = {"held_by_regularizer": float(np.mean(fit.held[part]))}
+                yield counts | numbers | _numbers(quality) | held
 
 
 def _subsets(

@@ -17,7 +17,8 @@ from prcli.workflows.frames import Frames
 from prcli.workflows.model import full_factor, row_form, warn_about_descriptors
 from prcli.workflows.predictions import Predictions, open_predictions
 from prcli.workflows.rows import BLOCK_BYTES, EnergyRows, RowForm
-from prcli.workflows.score import Per, check_scorable, row_blocks, row_offsets, warn_of_missing
+from prcli.workflows.score import check_scorable, row_blocks, row_offsets, warn_of_missing
+from prcli.workflows.scores import Per
 
 FloatArray = NDArray[np.float64]
 

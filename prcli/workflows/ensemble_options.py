@@ -13,7 +13,7 @@ from prcli.data.formats import open_array
 from prcli.data.hessian_record import HessianRecord
 from prcli.errors import FeatureError, MismatchError, RequestError
 from prcli.records import RowKind
-from prcli.workflows.score import Per
+from prcli.workflows.scores import Per
 
 FloatArray = NDArray[np.float64]
 

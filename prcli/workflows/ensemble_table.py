@@ -13,7 +13,8 @@ from prcli.elements import SYMBOLS
 from prcli.numerics.reweighting import Averages
 from prcli.workflows.ensemble import Ensemble
 from prcli.workflows.propagation import Derived
-from prcli.workflows.score import COMPONENTS, Per, row_offsets
+from prcli.workflows.score import row_offsets
+from prcli.workflows.scores import COMPONENTS, Per
 
 FloatArray = NDArray[np.float64]
 Column: TypeAlias = NDArray[np.generic]
@@ -95,8 +96,7 @@ def derived_table(derived: Sequence[Derived], *, with_members: bool) -> Table:
         "expression": np.repeat(_texts([each.text for each in derived]), heights),
         "row": np.concatenate([np.arange(height) for height in heights]),
         "value": np.concatenate([each.value for each in derived]),
-        "mean": members.mean(axis=1),
-        "sigma": members.std(axis=1, ddof=1),
+        **_spread(members),
     }
     return table | (_members(members) if with_members else {})
 
@@ -117,10 +117,15 @@ def average_table(
         "n_frames": np.repeat([each.n_frames for each in averages], 2),
         "n_effective": np.array(counted).ravel(),
         "value": np.repeat([each.plain for each in averages], 2),
-        "mean": members.mean(axis=1),
-        "sigma": members.std(axis=1, ddof=1),
+        **_spread(members),
     }
     return table | (_members(members) if with_members else {})
+
+
+def _spread(members: FloatArray) -> Table:
+    """Mean and standard deviation of members (n, M); not finite where a member is not."""
+    with np.errstate(all="ignore"):
+        return {"mean": members.mean(axis=1), "sigma": members.std(axis=1, ddof=1)}
 
 
 def _member_names(n_members: int) -> tuple[str, ...]:

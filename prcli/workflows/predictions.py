@@ -13,7 +13,7 @@ from prcli.errors import ExpressionError, FeatureError
 from prcli.workflows.ensemble_options import PredictedKeys
 from prcli.workflows.frames import Frames
 from prcli.workflows.residuals import read_stresses
-from prcli.workflows.score import Per
+from prcli.workflows.scores import Per
 from prcli.workflows.structure_columns import StructureColumns
 from prcli.workflows.structure_weights import place_of, read_numbers
 

@@ -27,10 +27,8 @@ from prcli.workflows.validation_rows import ValidationRows
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
 
-_EDGE_REMEDIES = {
-    "low": "the residuals ask for less regularization than that; --regularizer-min widens it",
-    "high": "the residuals hardly follow the rigidities; --regularizer-max widens it",
-}
+#: Costs that differ by less are as good as the same, with any number of rows that people have.
+_FLAT = 1e-3
 
 
 def choose_regularizer(
@@ -91,9 +89,31 @@ def choose_regularizer(
             "the best regularizer, %.3g, is the %s end of the range that was scanned; %s",
             scan.best,
             {"low": "lower", "high": "upper"}[scan.edge],
-            _EDGE_REMEDIES[scan.edge],
+            _about_edge(scan, options),
         )
     return scan
+
+
+def _about_edge(scan: RegularizerScan, options: CalibrateOptions) -> str:
+    """Say what it means that the best regularizer is at an end of the range, and what helps."""
+    inwards = slice(None) if scan.edge == "low" else slice(None, None, -1)
+    costs, regularizers = scan.costs[inwards], scan.regularizers[inwards]
+    alike = costs <= costs[0] + _FLAT
+    n_alike = len(costs) if alike.all() else int(np.argmin(alike))
+    words = []
+    if n_alike > 1:
+        direction = "up" if scan.edge == "low" else "down"
+        words.append(f"all {direction} to {regularizers[n_alike - 1]:.3g} fit as well")
+    elif scan.edge == "low":
+        words.append("the residuals ask for less regularization than that")
+    else:
+        words.append("the residuals hardly follow the rigidities")
+    given = options.regularizer_min if scan.edge == "low" else options.regularizer_max
+    if given is not None:
+        words.append(f"--regularizer-{'min' if scan.edge == 'low' else 'max'} widens it")
+    elif scan.edge == "low":
+        words.append("float64 resolves no smaller ones")
+    return "; ".join(words)
 
 
 def _range(record: HessianRecord, options: CalibrateOptions) -> tuple[float, float]:

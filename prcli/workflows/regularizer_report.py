@@ -13,11 +13,13 @@ from scipy.linalg import svdvals
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
 from prcli.errors import RequestError
-from prcli.numerics.rigidity import inverse_rigidities
+from prcli.numerics.condition import Condition, condition_of
+from prcli.numerics.rigidity import prior_shares, squared_norms, whiten
 from prcli.numerics.spectrum import Spectrum, decompose, usual_range
 from prcli.numerics.stability import spearman, top_overlap
 from prcli.records import Progress, no_progress
-from prcli.report.regularizer_plot import Panel, regularizer_figure
+from prcli.report.regularizer_plot import Panel, regularizer_figure, singular_value_figure
+from prcli.workflows.health import MOSTLY, say_condition, say_held
 from prcli.workflows.model import (
     check_fits,
     data_factor,
@@ -37,8 +39,8 @@ FloatArray = NDArray[np.float64]
 #: Least rigid targets whose stability is reported, unless said otherwise.
 DEFAULT_TOP = 10
 
-#: The figure, without ending.
-PLOTS = ("regularizer",)
+#: The figures, without ending.
+PLOTS = ("regularizer", "singular_values")
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +57,18 @@ class Ranking:
         Rank correlation.
     overlap : ndarray of shape (G,)
         Fraction of the `n_top` least rigid ones that still are.
+    held : ndarray of shape (G,)
+        Fraction of the targets that the regularizer holds more than the training rows do.
+    n_held : int
+        Such targets with the regularizer in use.
     """
 
     n_targets: int
     n_top: int
     spearman: FloatArray
     overlap: FloatArray
+    held: FloatArray
+    n_held: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +85,8 @@ class RegularizerReport:
         Of them in float64.
     regularizers : ndarray of shape (G,)
         Powers of ten, and the one in use, ascending.
+    condition : Condition
+        Condition number of the factor R with the regularizer in use.
     condition_numbers : ndarray of shape (G,)
         Of the factor R; that of the Hessian is its square.
     effective_parameters : ndarray of shape (G,)
@@ -89,6 +99,7 @@ class RegularizerReport:
     singular_values: FloatArray
     rank: int
     regularizers: FloatArray
+    condition: Condition
     condition_numbers: FloatArray
     effective_parameters: FloatArray
     ranking: Ranking | None
@@ -97,7 +108,8 @@ class RegularizerReport:
     def columns(self) -> tuple[str, ...]:
         """Names of the columns of the table."""
         names = ("regularizer", "in_use", "condition_number", "effective_parameters")
-        return (*names, "spearman", "top_overlap") if self.ranking is not None else names
+        of_targets = () if self.ranking is None else ("spearman", "top_overlap", "held_targets")
+        return (*names, *of_targets)
 
     def table(self) -> dict[str, NDArray[np.generic]]:
         """Give the table: an array for each column."""
@@ -108,7 +120,11 @@ class RegularizerReport:
             "effective_parameters": self.effective_parameters,
         }
         if self.ranking is not None:
-            table |= {"spearman": self.ranking.spearman, "top_overlap": self.ranking.overlap}
+            table |= {
+                "spearman": self.ranking.spearman,
+                "top_overlap": self.ranking.overlap,
+                "held_targets": self.ranking.held,
+            }
         return table
 
     def figures(self) -> dict[str, Drawing]:
@@ -123,7 +139,15 @@ class RegularizerReport:
                 f"overlap of the {self.ranking.n_top} least rigid": self.ranking.overlap,
             }
             panels.append(Panel("ranking as with ς² in use", curves))
-        return {"regularizer": lambda: regularizer_figure(self.regularizers, panels, self.in_use)}
+            panels.append(Panel("targets held by ς²", {"share": self.ranking.held}))
+        return {
+            "regularizer": lambda: regularizer_figure(
+                self.regularizers, panels, self.in_use, "in use"
+            ),
+            "singular_values": lambda: singular_value_figure(
+                self.singular_values, self.rank, self.in_use
+            ),
+        }
 
 
 def regularizer_report(
@@ -164,6 +188,7 @@ def regularizer_report(
         singular,
         int(np.count_nonzero(singular > tolerance)),
         regularizers,
+        condition_of(full_factor(record) / scales(record)),
         _condition_numbers(spectrum, record, regularizers),
         spectrum.effective_parameters(regularizers),
         None if target is None else _rank(record, spectrum, target, regularizers, n_top, progress),
@@ -220,23 +245,32 @@ def _rank(
 ) -> Ranking:
     """Compare the rankings of targets, reading them once."""
     factor = full_factor(record)
+    root = unscaled_prior_root(record)
     n_targets = target.n_structures
     inverse = np.empty((n_targets, len(regularizers)))
-    in_use = np.empty(n_targets)
+    held = np.zeros(len(regularizers), dtype=np.int64)
+    in_use, n_held = np.empty(n_targets), 0
     for start, rows in EnergyRows(target, row_form(record)).blocks():
         here = slice(start, start + len(rows))
-        in_use[here] = inverse_rigidities(rows, factor)
-        inverse[here] = spectrum.inverse_rigidities(rows, regularizers, overwrite=True)
+        whitened = whiten(rows, factor)
+        in_use[here] = squared_norms(whitened)
+        shares = prior_shares(whitened, factor, root, record.regularizer)
+        n_held += int(np.count_nonzero(shares > MOSTLY))
+        inverse[here], shares = spectrum.inverse_and_shares(rows, regularizers, overwrite=True)
+        held += np.count_nonzero(shares > MOSTLY, axis=0)
         progress("score", start + len(rows), n_targets)
     finite = in_use > 0.0
     # The least rigid come first.
     in_use, inverse = -in_use[finite], -inverse[finite]
     columns = [inverse[:, k] for k in range(len(regularizers))]
+    n_finite = max(1, len(in_use))
     return Ranking(
         len(in_use),
         min(n_top, len(in_use)),
         np.array([spearman(in_use, each) for each in columns]),
         np.array([top_overlap(in_use, each, n_top) for each in columns]),
+        held / n_finite,
+        n_held,
     )
 
 
@@ -250,10 +284,12 @@ def _say(report: RegularizerReport) -> None:
         singular[0],
         singular[-1],
     )
+    say_condition(report.condition)
     if report.ranking is not None:
+        say_held(report.ranking.n_held, report.ranking.n_targets, "targets")
         logger.info(
             "rankings of %d targets are compared with that of regularizer %.6g; top_overlap is "
-            "that of the %d least rigid",
+            "that of the %d least rigid, held_targets the share that the regularizer holds",
             report.ranking.n_targets,
             report.in_use,
             report.ranking.n_top,

@@ -114,7 +114,9 @@ class FrameSequence:
         return frame
 
 
-def read_forces(frame: bytes, keys: tuple[str, str], where: str) -> tuple[FloatArray, FloatArray]:
+def read_forces(
+    frame: bytes, keys: tuple[str, str], where: str, *, finite: bool = True
+) -> tuple[FloatArray, FloatArray]:
     """Read reference and predicted forces of a frame.
 
     Parameters
@@ -124,6 +126,8 @@ def read_forces(frame: bytes, keys: tuple[str, str], where: str) -> tuple[FloatA
         Columns of the atoms: reference, prediction.
     where : str
         File and frame, for messages.
+    finite : bool
+        Whether each number has to be finite.
 
     Returns
     -------
@@ -135,7 +139,8 @@ def read_forces(frame: bytes, keys: tuple[str, str], where: str) -> tuple[FloatA
     FeatureError
         If a column is absent, has not three numbers per atom, or one that is not finite.
     """
-    return force_column(frame, keys[0], where), force_column(frame, keys[1], where)
+    reference, predicted = (force_column(frame, key, where, finite=finite) for key in keys)
+    return reference, predicted
 
 
 def check_force_columns(frame: bytes, keys: tuple[str, str], where: str) -> None:
@@ -143,7 +148,9 @@ def check_force_columns(frame: bytes, keys: tuple[str, str], where: str) -> None
     read_forces(b"0\n" + comment(frame), keys, where)
 
 
-def read_stresses(frame: bytes, keys: tuple[str, str], where: str) -> tuple[FloatArray, FloatArray]:
+def read_stresses(
+    frame: bytes, keys: tuple[str, str], where: str, *, finite: bool = True
+) -> tuple[FloatArray, FloatArray]:
     """Read reference and predicted stress of a frame.
 
     Parameters
@@ -153,6 +160,8 @@ def read_stresses(frame: bytes, keys: tuple[str, str], where: str) -> tuple[Floa
         Keys of the comment line: reference, prediction.
     where : str
         File and frame, for messages.
+    finite : bool
+        Whether each number has to be finite.
 
     Returns
     -------
@@ -174,7 +183,7 @@ def read_stresses(frame: bytes, keys: tuple[str, str], where: str) -> tuple[Floa
                 got="the keys " + ", ".join(_keys_of(frame)),
                 remedy=_REMEDY,
             )
-    reference, predicted = (_voigt(values[key], f"{where}, {key}") for key in keys)
+    reference, predicted = (_voigt(values[key], f"{where}, {key}", finite=finite) for key in keys)
     return reference, predicted
 
 
@@ -182,7 +191,7 @@ def _keys_of(frame: bytes) -> list[str]:
     return [pair.key.decode("utf-8", "replace") for pair in comment_pairs(comment(frame))]
 
 
-def force_column(frame: bytes, key: str, where: str) -> FloatArray:
+def force_column(frame: bytes, key: str, where: str, *, finite: bool = True) -> FloatArray:
     """Read one column of forces, shape (n, 3), eV/Å; see `read_forces`."""
     forces: FloatArray = atom_column(frame, key, where)
     if forces.shape[1] != 3:
@@ -192,9 +201,9 @@ def force_column(frame: bytes, key: str, where: str) -> FloatArray:
             expected="three numbers per atom",
             got=f"{forces.shape[1]}",
         )
-    finite = np.isfinite(forces)
-    if not finite.all():
-        atom, axis = divmod(int(np.argmin(finite)), 3)
+    known = np.isfinite(forces)
+    if finite and not known.all():
+        atom, axis = divmod(int(np.argmin(known)), 3)
         raise FeatureError(
             "a force is not finite",
             where=f"{where}, {key}, atom {atom}, {'xyz'[axis]}",
@@ -205,7 +214,7 @@ def force_column(frame: bytes, key: str, where: str) -> FloatArray:
     return forces
 
 
-def _voigt(value: object, where: str) -> FloatArray:
+def _voigt(value: object, where: str, *, finite: bool) -> FloatArray:
     """Put what the comment line holds for a stress in Voigt order."""
     if not isinstance(value, np.ndarray):
         raise _misshaped_stress(where, repr(value))
@@ -214,7 +223,7 @@ def _voigt(value: object, where: str) -> FloatArray:
     stress = np.asarray(value, dtype=np.float64)
     if stress.size == 9:
         stress = stress.ravel()[_VOIGT].mean(axis=1)
-    if not np.isfinite(stress).all():
+    if finite and not np.isfinite(stress).all():
         raise FeatureError(
             "a stress is not finite",
             where=where,

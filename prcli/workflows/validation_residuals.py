@@ -187,10 +187,11 @@ def _has(kind: RowKind, frame: bytes, names: tuple[str, str]) -> bool:
 
 
 def _residuals(kind: RowKind, frame: bytes, names: tuple[str, str], where: str) -> FloatArray:
-    """Residuals of all rows of a kind of one structure, in their order."""
+    """Residuals of all rows of a kind of one structure, in their order; nan if not finite."""
     read = read_stresses if kind == "stress" else read_forces
-    reference, predicted = read(frame, names, where)
-    residuals: FloatArray = (predicted - reference).ravel()
+    reference, predicted = read(frame, names, where, finite=False)
+    residuals = (predicted - reference).ravel()
+    residuals[~np.isfinite(residuals)] = np.nan
     return residuals
 
 

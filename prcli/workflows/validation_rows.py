@@ -32,13 +32,13 @@ class KindOfRow:
         nan where one is not known.
     all_structures : ndarray of int of shape (M,)
         Position in the set of the structure that each row belongs to.
-    infinite : ndarray of bool of shape (M,)
-        Rows that are left out because their rigidity is infinite.
+    small : ndarray of bool of shape (M,)
+        Rows that are left out because they are zero, or small next to the others.
     """
 
     all_residuals: FloatArray
     all_structures: NDArray[np.int64]
-    infinite: NDArray[np.bool_]
+    small: NDArray[np.bool_]
 
     @cached_property
     def unknown(self) -> NDArray[np.bool_]:
@@ -48,7 +48,7 @@ class KindOfRow:
     @cached_property
     def takes_part(self) -> NDArray[np.bool_]:
         """(M,) rows that take part."""
-        part: NDArray[np.bool_] = ~(self.unknown | self.infinite)
+        part: NDArray[np.bool_] = ~(self.unknown | self.small)
         return part
 
     @cached_property
@@ -61,10 +61,10 @@ class KindOfRow:
         """Rows that take part, n."""
         return len(self.residuals)
 
-    def without(self, infinite: NDArray[np.bool_]) -> KindOfRow:
-        """Leave out rows of infinite rigidity, given as a mask of shape (n,)."""
-        everywhere = self.infinite.copy()
-        everywhere[np.flatnonzero(self.takes_part)[infinite]] = True
+    def without(self, small: NDArray[np.bool_]) -> KindOfRow:
+        """Leave out rows that are too small, given as a mask of shape (n,)."""
+        everywhere = self.small.copy()
+        everywhere[np.flatnonzero(self.takes_part)[small]] = True
         return KindOfRow(self.all_residuals, self.all_structures, everywhere)
 
 

@@ -57,7 +57,7 @@ def test_table_of_the_regularizer(shown):
 def test_table_with_a_ranking(shown):
     outcome = shown("--report", "--target", "target.h5", "--top", "2", "--format", "csv")
     header = outcome.text.splitlines()[0].split(",")
-    assert header[-2:] == ["spearman", "top_overlap"]
+    assert header[-3:] == ["spearman", "top_overlap", "held_targets"]
     assert "that of the 2 least rigid" in outcome.err
 
 

@@ -10,7 +10,7 @@ from oracles import exact_inverse_rigidities
 from problems import KINDS, decaying, factor_of, low_rank, make_problem, spread_columns, steep
 
 from prcli.errors import RankError, RequestError
-from prcli.numerics.rigidity import inverse_rigidities
+from prcli.numerics.rigidity import inverse_rigidities, prior_shares, whiten
 from prcli.numerics.spectrum import decompose, usual_range
 from prcli.numerics.square_root import balanced_condition, with_prior
 
@@ -49,6 +49,23 @@ def test_scan_equals_extended_precision(kind, prior):
     for k, regularizer in enumerate(DECADES):
         exact = exact_inverse_rigidities(problem.rows, problem.targets, regularizer, root)
         np.testing.assert_allclose(found[:, k], exact, rtol=1e-9)
+
+
+@pytest.mark.parametrize("prior", PRIORS)
+def test_shares_of_the_prior_are_those_of_fresh_factorizations(prior):
+    g = np.random.default_rng(6)
+    rows, targets = decaying(g, 90, 40), decaying(g, 30, 40)
+    targets[0] = 0.0
+    data, root = factor_of(rows), PRIORS[prior](g, 40)
+    spectrum = decompose(data, root, MIDDLE)
+    inverse, shares = spectrum.inverse_and_shares(targets, DECADES)
+    np.testing.assert_array_equal(inverse, spectrum.inverse_rigidities(targets, DECADES))
+    for k, regularizer in enumerate(DECADES):
+        factor = with_prior(data, root, regularizer)
+        fresh = prior_shares(whiten(targets, factor), factor, root, regularizer)
+        np.testing.assert_allclose(shares[:, k], fresh, rtol=1e-6, atol=1e-12)
+    assert not shares[0].any()
+    assert shares[:, -1].max() > 0.5
 
 
 @pytest.mark.parametrize("prior", PRIORS)

@@ -11,7 +11,7 @@ from prcli.numerics.calibration import Sample, binned_means
 from prcli.numerics.reliability import isolines
 from prcli.report import errors_plot, style
 from prcli.report.errors_plot import error_figure
-from prcli.report.regularizer_plot import Panel, regularizer_figure
+from prcli.report.regularizer_plot import Panel, regularizer_figure, singular_value_figure
 from prcli.report.reliability_plot import Series, reliability_figure
 from prcli.report.style import FORMATS, require_matplotlib, save_figure
 
@@ -49,6 +49,7 @@ def test_isolines_are_multiples_of_sigma():
     expected = [bound for bounds in isolines() for bound in bounds]
     np.testing.assert_allclose(slopes, [*expected, 1.0])
     assert [text.get_text() for text in upper.get_legend().get_texts()] == [
+        "rows",
         "68.3, 95.4, 99.7 %",
         "y = x",
     ]
@@ -75,7 +76,7 @@ def test_errors_of_zero_are_not_drawn():
 def test_many_rows_are_thinned_and_that_is_said(monkeypatch):
     monkeypatch.setattr(errors_plot, "MOST_DOTS", 100)
     upper = error_figure(*drawn(301), "energies", "eV").axes[0]
-    assert upper.get_title() == "one of 4 rows"
+    assert upper.get_legend().get_texts()[0].get_text() == "one of 4 rows"
     assert len(upper.get_lines()[0].get_xydata()) == 76
 
 
@@ -126,7 +127,7 @@ def test_panels_share_the_regularizer():
     np.testing.assert_array_equal(lines_of(one)["nll"][:, 1], [1.0, np.nan, 2.0])
     assert (one.get_yscale(), other.get_yscale()) == ("linear", "log")
     assert one.get_xscale() == "log"
-    assert one.get_legend() is None
+    assert [text.get_text() for text in one.get_legend().get_texts()] == ["best"]
     assert [text.get_text() for text in other.get_legend().get_texts()] == ["a", "b"]
     assert one.get_lines()[-1].get_xdata() == [2e-2, 2e-2]
 
@@ -134,6 +135,22 @@ def test_panels_share_the_regularizer():
 def test_no_line_where_nothing_is_chosen():
     figure = regularizer_figure(np.array([1.0, 2.0]), [Panel("x", {"y": np.ones(2)})])
     assert len(figure.axes[0].get_lines()) == 1
+
+
+def test_singular_values_are_drawn_with_what_is_added_to_them():
+    values = np.array([2.0, 1.0, 1e-3, 1e-30, 0.0])
+    axes = singular_value_figure(values, 3, 1e-4).axes[0]
+    lines = lines_of(axes)
+    expected = [[1, 2.0], [2, 1.0], [3, 1e-3], [4, 1e-30]]
+    np.testing.assert_array_equal(lines["singular values"], expected)
+    assert lines["ς in use"][0, 1] == pytest.approx(1e-2)
+    assert lines["rank 3"][0, 0] == 3.5
+    assert axes.get_ylim()[0] == pytest.approx(2e-18)
+
+
+def test_regularizer_of_zero_is_no_line():
+    labels = lines_of(singular_value_figure(np.array([2.0, 1.0]), 2, 0.0).axes[0])
+    assert list(labels) == ["singular values"]
 
 
 # Files and style.

@@ -142,6 +142,17 @@ def test_few_effective_frames_are_warned_of(caplog):
     assert "cumulant" in caplog.text
 
 
+def test_cumulant_averages_that_frames_cannot_have_are_warned_of(caplog):
+    (usual,) = averaged("height")
+    assert usual.n_impossible == 0
+    assert "leave the range" not in caplog.text
+    (found,) = averaged("height", alpha=50.0)
+    heights = trajectory().column("height")
+    outside = (found.cumulant < heights.min()) | (found.cumulant > heights.max())
+    assert found.n_impossible == np.count_nonzero(outside) > 0
+    assert f"for {found.n_impossible} of 6 members" in caplog.text
+
+
 @pytest.mark.parametrize("temperature", [0.0, -1.0, np.inf, np.nan])
 def test_temperature_must_be_positive(temperature):
     with pytest.raises(RequestError, match="--temperature"):

@@ -93,9 +93,9 @@ def test_factors_are_the_best_ones_at_the_regularizer_that_is_stored(tmp_path, o
         alpha = best_alpha(criterion, [Sample(residuals, variances)])
         assert getattr(found.record, f"alpha_{kind}") == pytest.approx(alpha, rel=1e-7)
         after = alpha * np.sqrt(variances)
-        np.testing.assert_allclose(found.kinds[kind].after, after, rtol=1e-7)
+        np.testing.assert_allclose(found.kinds[kind].after.sigma, after, rtol=1e-7)
         before = np.sqrt(written_out(record, rows_of(valid.data(), record, kind)))
-        np.testing.assert_allclose(found.kinds[kind].before, before, rtol=1e-7)
+        np.testing.assert_allclose(found.kinds[kind].before.sigma, before, rtol=1e-7)
 
 
 def test_likelihood_has_the_closed_form(tmp_path):
@@ -199,7 +199,7 @@ def test_range_that_is_given_is_scanned(tmp_path, caplog):
     assert found.scan.regularizers[[0, -1]] == pytest.approx([1e-1, 1e2])
     assert found.record.regularizer == pytest.approx(1e-1)
     assert "0.1, is the lower end of the range" in caplog.text
-    assert "--regularizer-min" in caplog.text
+    assert "--regularizer-min widens it" in caplog.text
     options = CalibrateOptions(regularizer_min=1e-7, regularizer_max=1e-5)
     assert calibrate(record, valid.data(), options).record.regularizer == pytest.approx(1e-5)
     assert "is the upper end of the range" in caplog.text
@@ -306,27 +306,98 @@ def with_zero_rows(folder, n_zero=2):
     return ValidationSet(folder, atoms=atoms)
 
 
-def test_infinite_rigidities_are_left_out_and_counted(tmp_path, caplog):
+def test_rows_of_zeros_are_left_out_and_counted(tmp_path, caplog):
     record, valid = hessian(), with_zero_rows(tmp_path)
     found = calibrate(record, valid.data())
     energies = found.kinds["energy"]
     assert energies.rows.n_rows == 10
-    assert np.flatnonzero(energies.rows.infinite).tolist() == [0, 1]
-    assert "2 of 12 energy rows are zero and have infinite rigidity" in caplog.text
+    assert np.flatnonzero(energies.rows.small).tolist() == [0, 1]
+    assert "2 of 12 energy rows are zero up to rounding" in caplog.text
     rest = calibrate(record, valid.data(range(2, 12))).kinds["energy"]
     np.testing.assert_array_equal(energies.rows.residuals, rest.rows.residuals)
-    assert len(energies.after) == 10
+    assert len(energies.after.sigma) == 10
 
 
-def test_unknown_and_infinite_are_told_apart(tmp_path):
+def test_unknown_and_zero_rows_are_told_apart(tmp_path):
     valid = with_zero_rows(tmp_path)
     lacks = {"energy_predicted": [1, 5]}
     atoms = valid.features.atoms.read(0, int(valid.counts.sum()))
     valid = ValidationSet(tmp_path, atoms=atoms, without=lacks)
     kind = calibrate(hessian(), valid.data()).kinds["energy"].rows
-    assert np.flatnonzero(kind.infinite).tolist() == [0]
+    assert np.flatnonzero(kind.small).tolist() == [0]
     assert np.flatnonzero(kind.unknown).tolist() == [1, 5]
     assert kind.n_rows == 9
+
+
+def with_rows_near_zero(folder, length, error, n_structures=60):
+    """A set whose first structure has forces that symmetry holds near zero, not so their errors."""
+    parts = gradients_of(counts_of(n_structures, 7), D, 7)
+    n_rows = 3 * int(counts_of(n_structures, 7)[0])
+    parts["gradients"][:n_rows] *= length
+    forces = 0.1 * np.random.default_rng(0).normal(size=(int(counts_of(n_structures, 7).sum()), 3))
+    forces[: n_rows // 3] = error
+    return ValidationSet(folder, n_structures, residuals={"forces": forces}, **parts), n_rows
+
+
+def test_rows_that_are_zero_up_to_rounding_are_left_out(tmp_path, caplog):
+    valid, n_rows = with_rows_near_zero(tmp_path, 1e-16, 1e-8)
+    found = calibrate(hessian(), valid.data()).kinds["force"]
+    assert np.flatnonzero(found.rows.small).tolist() == list(range(n_rows))
+    assert f"{n_rows} of {len(found.rows.small)} force rows are zero up to rounding" in caplog.text
+    assert "alpha_force depends on" not in caplog.text
+    options = CalibrateOptions(smallest_row=0.0)
+    assert not calibrate(hessian(), valid.data(), options).kinds["force"].rows.small.any()
+
+
+def test_rows_that_decide_a_factor_are_spoken_of_and_can_be_left_out(tmp_path, caplog):
+    valid, n_rows = with_rows_near_zero(tmp_path, 1e-6, 1e-3)
+    record = hessian()
+    spoilt = calibrate(record, valid.data()).record.alpha_force
+    assert "alpha_force depends on" in caplog.text
+    assert "above all on one of validation, structure 0" in caplog.text
+    assert "--smallest-row" in caplog.text
+    caplog.clear()
+    found = calibrate(record, valid.data(), CalibrateOptions(smallest_row=1e-3))
+    assert found.kinds["force"].rows.small.sum() == n_rows
+    assert "zero or below 0.001 of the others" in caplog.text
+    assert "depends on" not in caplog.text
+    assert spoilt > 30 * found.record.alpha_force
+    # CRPS hardly minds, and is not warned of.
+    calibrate(record, valid.data(), CalibrateOptions("crps"))
+    assert "depends on" not in caplog.text
+
+
+def test_errors_that_are_all_alike_are_spoken_of(tmp_path, caplog):
+    counts = counts_of(12, 7)
+    calibrate(hessian(), ValidationSet(tmp_path).data())
+    assert "all alike" not in caplog.text
+    shifted = counts * (7.0 + 0.1 * np.random.default_rng(0).normal(size=12))
+    calibrate(hessian(), ValidationSet(tmp_path, residuals={"energy": shifted}).data())
+    assert "errors of energies are all alike, 7" in caplog.text
+
+
+@pytest.mark.parametrize("smallest", [-1e-3, 1.0, np.nan])
+def test_smallest_row_is_checked(smallest):
+    with pytest.raises(RequestError, match="--smallest-row is not valid"):
+        CalibrateOptions(smallest_row=smallest)
+
+
+def test_what_the_regularizer_holds_is_told(tmp_path, caplog):
+    record = hessian(2, gradients=False, regularizer=10.0)
+    with caplog.at_level(logging.INFO):
+        found, table = table_of(ValidationSet(tmp_path), record, keep_regularizer=True)
+    held = found.kinds["energy"].after.held
+    g = rows_of(ValidationSet(tmp_path).data(), record, "energy") / record.scale
+    factor = record.R["energy"] / record.scale
+    inverse = np.linalg.inv(factor.T @ factor + record.regularizer * np.eye(D))
+    shares = record.regularizer * np.sum((g @ inverse) ** 2, axis=1)
+    shares /= np.einsum("ij,jk,ik->i", g, inverse, g)
+    np.testing.assert_array_equal(held, shares > 0.5)
+    assert held.any()
+    row = rows_with(table, kind="energy", stage="after")
+    assert row["held_by_regularizer"][0] == held.mean()
+    assert f"{held.sum()} of 12 energy rows" in caplog.text
+    assert "digits of a rigidity" in caplog.text
 
 
 def test_overlap_with_the_training_set_is_refused(tmp_path, caplog):

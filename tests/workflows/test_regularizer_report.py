@@ -113,13 +113,46 @@ def test_ranking_is_compared_with_that_in_use(n_top):
     assert report.ranking.spearman.min() < 0.999
 
 
+def test_targets_that_the_regularizer_holds_are_counted(caplog):
+    record, target = hessian(regularizer=1e-4), whole(steep(20, 2), "target")
+    with caplog.at_level(logging.INFO):
+        report = regularizer_report(record, target)
+    rows = EnergyRows(target, row_form(record)).read_all() / scales(record)
+    factor = record.R["energy"] / scales(record)
+    for k, regularizer in enumerate(report.regularizers):
+        inverse = np.linalg.inv(factor.T @ factor + regularizer * np.eye(D))
+        held = regularizer * np.sum((rows @ inverse) ** 2, axis=1)
+        shares = held / np.einsum("ij,jk,ik->i", rows, inverse, rows)
+        if regularizer > 1e-6:
+            assert report.ranking.held[k] == np.mean(shares > 0.5)
+    here = report.table()["in_use"]
+    assert 0 < report.ranking.n_held < 20
+    assert report.table()["held_targets"][here] == report.ranking.n_held / 20
+    assert report.ranking.held[-1] == 1.0
+    assert f"{report.ranking.n_held} of 20 targets" in caplog.text
+
+
+def test_condition_is_put_into_words(caplog):
+    with caplog.at_level(logging.INFO):
+        report = regularizer_report(hessian())
+    assert report.condition.number == pytest.approx(
+        report.condition_numbers[report.table()["in_use"]][0], rel=1e-6
+    )
+    assert "condition number of R" in caplog.text
+    assert "digits of a rigidity" in caplog.text
+
+
 def test_columns_follow_the_request():
     record = hessian()
     plain = regularizer_report(record)
     names = ("regularizer", "in_use", "condition_number", "effective_parameters")
     assert plain.columns == tuple(plain.table()) == names
     ranked = regularizer_report(record, whole(steep(6, 2), "target"))
-    assert ranked.columns == tuple(ranked.table()) == (*names, "spearman", "top_overlap")
+    assert (
+        ranked.columns
+        == tuple(ranked.table())
+        == (*names, "spearman", "top_overlap", "held_targets")
+    )
 
 
 def test_rows_of_zeros_are_left_out_of_rankings():
@@ -161,7 +194,9 @@ def test_plots_are_written_whole(tmp_path):
     folder = tmp_path / "plots"
     request = ReportRequest(plots=str(folder), target=(steep(6, 2),))
     run_report(request, hessian())
-    assert sorted(path.name for path in folder.iterdir()) == ["regularizer.png", "regularizer.svg"]
+    names = ("regularizer", "singular_values")
+    expected = [f"{name}.{ending}" for name in names for ending in ("png", "svg")]
+    assert sorted(path.name for path in folder.iterdir()) == expected
     with pytest.raises(OutputError, match="output exists already"):
         run_report(request, hessian())
     run_report(replace(request, overwrite=True), hessian())

@@ -164,8 +164,12 @@ def test_reference_is_not_its_own_prediction():
         ResidualKeys(reference="energy", predicted="energy")
 
 
-def test_force_that_is_not_finite_is_refused(tmp_path):
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_numbers_that_are_not_finite_are_left_out_one_by_one(tmp_path, caplog, wrong):
     forces = np.zeros((int(counts_of(12, 7).sum()), 3))
-    forces[4, 1] = np.nan
-    with pytest.raises(FeatureError, match="a force is not finite"):
-        read(ValidationSet(tmp_path, residuals={"forces": forces}))
+    stress = np.zeros((12, 6))
+    forces[4, 1] = stress[2, 3] = wrong
+    found = read(ValidationSet(tmp_path, residuals={"forces": forces, "stress": stress}))
+    assert np.flatnonzero(np.isnan(found["force"])).tolist() == [13]
+    assert np.flatnonzero(np.isnan(found["stress"])).tolist() == [15]
+    assert f"1 of {forces.size} force rows have no finite forces" in caplog.text
