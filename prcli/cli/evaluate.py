@@ -58,7 +58,7 @@ from prcli.cli.options import (
 @click.option(
     "--counts",
     metavar="LIST",
-    help="Numbers of structures to add; default 0,1,2,5,10,20... and all.",
+    help="Numbers of structures to add; default 0,1,2,5,10,20... and all of each selection.",
 )
 @click.option(
     "--baseline",

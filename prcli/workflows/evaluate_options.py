@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
@@ -34,7 +34,7 @@ class EvaluateOptions:
         Of the first draw; the others follow it.
     counts : tuple of int, optional
         Numbers of added structures at which models are refitted; by default 0, 1, 2, 5, 10,
-        20 ... and the largest.
+        20 ... and all of every selection.
     objective : str
         What the strategy pr maximizes.
     target_per : {"structure", "atom"}
@@ -91,21 +91,22 @@ class EvaluateOptions:
         """Names of the curves of the strategies."""
         return (*self.strategies, *(f"random[{text}]" for text in self.random_where))
 
-    def counts_up_to(self, longest: int) -> tuple[int, ...]:
+    def counts_for(self, lengths: Collection[int]) -> tuple[int, ...]:
         """Give the numbers of added structures to look at, ascending.
 
         Parameters
         ----------
-        longest : int
-            Structures of the longest selection.
+        lengths : collection of int
+            Structures of the selections; by default each is looked at as a whole, too.
 
         Raises
         ------
         RequestError
             If a number that was given is larger.
         """
+        longest = max(lengths)
         if self.counts is None:
-            return usual_counts(longest)
+            return tuple(sorted({*usual_counts(longest), *lengths}))
         if max(self.counts, default=0) > longest:
             raise RequestError(
                 "models cannot be refitted with more structures than were selected",

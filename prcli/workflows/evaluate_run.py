@@ -14,7 +14,7 @@ from prcli.data.dataset import Dataset, check_alike
 from prcli.data.hessian_record import HessianRecord
 from prcli.errors import RequestError
 from prcli.parallel.memory import available_memory, format_size
-from prcli.records import EnergyKind, Progress, RowKind, no_progress
+from prcli.records import EnergyKind, Holding, Progress, RowKind, no_progress
 from prcli.workflows.evaluate import Evaluation, Refits, evaluate
 from prcli.workflows.evaluate_baseline import Baseline, choose_baseline, fit_baseline
 from prcli.workflows.evaluate_plots import PLOTS, evaluation_figures
@@ -121,6 +121,7 @@ class _Work:
         self._target = target
         self._pool = pool
         self._progress = progress
+        self._holding = Holding()
         self._loss = request.hessian_options.loss or LossOptions()
         self._energy: EnergyKind = request.hessian_options.energy or "per-atom"
 
@@ -153,6 +154,7 @@ class _Work:
             allowed,
             filtered,
             additions.weights,
+            self._holding,
             self._progress,
         )
         return evaluate(
@@ -180,21 +182,22 @@ class _Work:
                 where=", ".join(repeated),
                 remedy="name selections anew with --selection NAME=DIR",
             )
-        longest = [curve.longest for curve in curves]
+        lengths = [length for curve in curves for length in curve.ends]
         if options.runs_strategies and options.n_to_select is not None:
-            longest.append(options.n_to_select)
+            lengths.append(options.n_to_select)
             self._check_memory()
-        return options.counts_up_to(max(longest))
+        return options.counts_for(lengths)
 
     def _check_memory(self) -> None:
         """State what the selections will hold, and refuse what does not fit."""
         searches = "pr" in self._options.strategies
         options = select_options(self._options, "pr" if searches else "random")
-        plan = plan_selection(self._pool, self._target, options, self._gradient_kinds)
         given = self._request.memory
         limit = available_memory() if given is None else given
+        plan = plan_selection(self._pool, self._target, options, self._gradient_kinds)
+        plan = plan.within(limit)
         logger.info("plan: %s, of %s", plan, format_size(limit))
-        plan.require(limit)
+        self._holding = plan.holding
 
     def _base(self) -> LabelledSet:
         """Check the base training set; its energies are needed for the baseline too."""

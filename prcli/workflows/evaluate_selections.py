@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from prcli.data.dataset import Dataset
 from prcli.data.tables import read_table
 from prcli.errors import FormatError, InputFileError, MismatchError, RequestError
+
+logger = logging.getLogger(__name__)
 
 #: Columns that say which structure of the pool a pick is.
 _COLUMNS = ("rank", "index", "source", "frame")
@@ -38,9 +41,10 @@ class Curve:
     is_random: bool = False
 
     @property
-    def longest(self) -> int:
-        """Picks of the longest selection."""
-        return max(len(each) for each in self.picks)
+    def ends(self) -> tuple[int, int]:
+        """Picks of the shortest and of the longest selection: up to where all, and any, reach."""
+        lengths = [len(each) for each in self.picks]
+        return min(lengths), max(lengths)
 
 
 def read_curves(arguments: Sequence[str], pool: Dataset) -> tuple[Curve, ...]:
@@ -68,7 +72,7 @@ def read_curves(arguments: Sequence[str], pool: Dataset) -> tuple[Curve, ...]:
     strategies: dict[str, set[str]] = {}
     for argument in arguments:
         name, directory = _split_name(argument)
-        named.setdefault(name, []).append(_read_picks(directory, pool))
+        named.setdefault(name, []).append(read_picks(directory / "selection.tsv", pool))
         strategies.setdefault(name, set()).add(_strategy(directory))
     return tuple(
         Curve(name, tuple(picks), is_random=strategies[name] == {"random"})
@@ -86,11 +90,12 @@ def _split_name(argument: str) -> tuple[str, Path]:
 
 
 def _strategy(directory: Path) -> str:
-    """Read which strategy made a selection."""
+    """Read which strategy made a selection; say if it was made on top of an earlier one."""
     path = directory / "report.json"
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         strategy = report["request"]["strategy"]
+        n_included = len(report.get("included", ()))
     except OSError as error:
         raise InputFileError(
             "no result of prcli select",
@@ -105,12 +110,35 @@ def _strategy(directory: Path) -> str:
             expected="what prcli select writes",
             got=str(error),
         ) from error
+    if n_included:
+        logger.warning(
+            "%s was selected on top of %d structures chosen before (--include), which the refits "
+            "lack unless they are in --train",
+            directory,
+            n_included,
+        )
     return str(strategy)
 
 
-def _read_picks(directory: Path, pool: Dataset) -> NDArray[np.int64]:
-    """Read the picks of a result directory, and make sure that they are of this pool."""
-    path = directory / "selection.tsv"
+def read_picks(path: Path, pool: Dataset) -> NDArray[np.int64]:
+    """Read a table of picks, and make sure that they are of this pool.
+
+    Parameters
+    ----------
+    path : path
+        ``selection.tsv`` of a result directory.
+    pool : Dataset
+
+    Returns
+    -------
+    picks : ndarray of shape (n,)
+        Positions in the pool.
+
+    Raises
+    ------
+    PrcliError
+        If it is no such table, or of another pool.
+    """
     table = read_table(path)
     lacking = [name for name in _COLUMNS if name not in table]
     if lacking:

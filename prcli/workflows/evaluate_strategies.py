@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
-from prcli.records import Progress
+from prcli.records import Holding, Progress
 from prcli.workflows.candidate_rows import Weights
 from prcli.workflows.evaluate_options import EvaluateOptions
 from prcli.workflows.evaluate_selections import Curve
@@ -82,6 +82,7 @@ def run_strategies(
     allowed: Mask,
     filtered: Mapping[str, Mask],
     weights: Weights | None,
+    holding: Holding,
     progress: Progress,
 ) -> tuple[Curve, ...]:
     """Select by every strategy.
@@ -98,6 +99,8 @@ def run_strategies(
         Those among which further random selections are made, by filter.
     weights : Weights or None
         Of the rows of the candidates.
+    holding : Holding
+        What a greedy search keeps in memory.
     progress : callable
 
     Returns
@@ -108,7 +111,14 @@ def run_strategies(
     def picks(strategy: Strategy, seed: int, mask: Mask) -> NDArray[np.int64]:
         chosen = select_options(options, strategy, seed)
         return select(
-            record, pool, target, chosen, allowed=mask, weights=weights, progress=progress
+            record,
+            pool,
+            target,
+            chosen,
+            allowed=mask,
+            weights=weights,
+            holding=holding,
+            progress=progress,
         ).indices
 
     curves: list[Curve] = []

@@ -17,6 +17,9 @@ from prcli.workflows.validation_residuals import PLURALS
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
 
+#: Relative difference up to which errors are equal: the same structures in another order.
+_EQUAL = 1e-9
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -109,7 +112,8 @@ def _compare(evaluation: Evaluation, curve: LearningCurve, kind: RowKind) -> lis
             continue
         mine, theirs = mean(curve.errors[kind].rmse[g]), draws[n_added]
         theirs = theirs[~np.isnan(theirs)]
-        verdicts[g] = Verdict(mine < mean(theirs), float(np.mean(theirs > mine)))
+        limit = mine * (1.0 + _EQUAL)
+        verdicts[g] = Verdict(limit < mean(theirs), float(np.mean(theirs > limit)))
     return verdicts
 
 

@@ -161,14 +161,15 @@ def test_an_audit_prints_what_every_strategy_reaches(labelled, capsys):
 
         asked = audit_of(audit_seeds=2)
         asked.check()
-        asked.emit(selection, run.pool.n_atoms, again, lambda *_: None)
+        asked.emit(asked.run(selection, run.pool.n_atoms, again, lambda *_: None))
     lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
     assert lines[0][:3] == ["strategy", "n_added", "objective"]
     assert [line[0] for line in lines[1::3]] == ["pr", "random", "fps", "leverage"]
 
 
 def test_without_an_audit_nothing_is_printed(labelled, capsys):
-    audit_of(audit=False, output=None).emit(None, None, None, None)
+    asked = audit_of(audit=False, output=None)
+    asked.emit(asked.run(None, None, None, None))
     assert capsys.readouterr().out == ""
 
 

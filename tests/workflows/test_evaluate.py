@@ -649,8 +649,17 @@ def test_selections_of_one_name_are_averaged_as_far_as_they_go(energies_only, re
     evaluation = energies_only.run(NO_BASELINE, selections=arguments)
     table = evaluation_table(evaluation)
     assert [curve.name for curve in evaluation.curves] == ["random", "pr"]
-    assert table["n_runs"][:4].tolist() == [2, 2, 2, 1]
+    assert table["n_added"][:5].tolist() == [0, 1, 2, 3, 4]
+    assert table["n_runs"][:5].tolist() == [2, 2, 2, 2, 1]
     assert evaluation.random is evaluation.curves[0]
+
+
+def test_the_shorter_of_two_selections_is_measured_to_its_end(energies_only, results):
+    evaluation = energies_only.run(NO_BASELINE, selections=[results / "pr", results / "r1"])
+    assert [curve.n_added.tolist() for curve in evaluation.curves] == [
+        [0, 1, 2, 3, 4],
+        [0, 1, 2, 3],
+    ]
 
 
 def test_selections_and_strategies_go_together(energies_only, results):
@@ -658,7 +667,7 @@ def test_selections_and_strategies_go_together(energies_only, results):
     evaluation = energies_only.run(options, selections=[results / "pr", results / "r0"])
     assert [curve.name for curve in evaluation.curves] == ["random", "pr", "r0"]
     assert evaluation.random is evaluation.curves[0]
-    assert evaluation.curves[0].n_added.tolist() == [0, 1, 2]
+    assert evaluation.curves[0].n_added.tolist() == [0, 1, 2, 3]
     with pytest.raises(RequestError, match=r"same name(.|\n)*random(.|\n)*NAME=DIR"):
         energies_only.run(options, selections=[f"random={results / 'r0'}"])
 
@@ -706,6 +715,14 @@ def test_picks_that_are_training_structures_are_reported(energies_only, results,
     energies_only.sets["train"] = energies_only["pool"]
     energies_only.run(NO_BASELINE, selections=[results / "pr"])
     assert "4 picks are training structures, and count twice" in caplog.text
+
+
+def test_what_was_chosen_on_top_of_others_is_said(energies_only, results, caplog):
+    path = results / "pr" / "report.json"
+    report = json.loads(path.read_text()) | {"included": [{"index": 0}, {"index": 1}]}
+    path.write_text(json.dumps(report))
+    energies_only.run(NO_BASELINE, selections=[results / "pr"])
+    assert "on top of 2 structures chosen before (--include)" in caplog.text
 
 
 def test_another_pool_is_refused(energies_only, results):
@@ -759,6 +776,14 @@ def test_the_table_says_whether_random_is_beaten(energies_only):
     assert table["beats_random"][n + 1 :].tolist() == expected
     share = [np.mean(random[g] > pr[g, 0]) for g in range(1, n)]
     np.testing.assert_allclose(table["random_beaten"][n + 1 :].astype(float), share)
+
+
+def test_the_same_structures_in_another_order_beat_nothing(energies_only):
+    options = {"strategies": ("random", "pr", "fps", "leverage"), "n_to_select": SIZES["pool"]}
+    table = evaluation_table(compared(energies_only, n_seeds=20, **options))
+    all_of_them = (table["n_added"] == SIZES["pool"]) & (table["strategy"] != "random")
+    assert table["beats_random"][all_of_them].tolist() == [False] * 3
+    assert table["random_beaten"][all_of_them].tolist() == [0.0] * 3
 
 
 def set_curve(evaluation, values):
