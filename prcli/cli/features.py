@@ -20,6 +20,7 @@ from prcli.cli.options import (
     skip_invalid_opt,
     split_species,
 )
+from prcli.wording import counted
 from prcli.workflows.import_profiles import PROFILES
 
 if TYPE_CHECKING:
@@ -174,13 +175,13 @@ def import_command(
 def _describe(summary: ImportSummary) -> str:
     """Say on one line what was imported."""
     parts = [
-        f"{summary.n_structures} structures",
-        f"{summary.n_atoms} atoms",
-        f"{summary.n_features} features",
+        counted(summary.n_structures, "structure"),
+        counted(summary.n_atoms, "atom"),
+        counted(summary.n_features, "feature"),
         summary.dtype,
         summary.convention,
     ]
     for kind, n_rows in (("force", summary.n_force_rows), ("stress", summary.n_stress_rows)):
         if n_rows:
-            parts.append(f"{n_rows} {kind} rows")
+            parts.append(counted(n_rows, f"{kind} row"))
     return ", ".join(parts)

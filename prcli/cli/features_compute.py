@@ -20,8 +20,10 @@ from prcli.cli.options import (
     refuse_stdout,
     split_species,
 )
+from prcli.cli.ranks import current_communicator
 from prcli.cli.stopping import StopRequests
 from prcli.errors import StoppedEarlyError
+from prcli.wording import counted
 
 if TYPE_CHECKING:
     from prcli.workflows.compute_request import ComputeSummary
@@ -184,10 +186,12 @@ def run_compute(
     if no_checkpoint and choices["checkpoint"] is not None:
         raise click.UsageError("Give either --checkpoint or --no-checkpoint.")
     request = ComputeRequest(name, structures, output, with_checkpoint=not no_checkpoint, **choices)
-    with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
-        leave = partial(_leave, request.checkpoint_path)
-        with StopRequests(progress, "compute", leave) as stoppable:
-            summary = compute_features(request, stoppable)
+    communicator = current_communicator()
+    with (
+        session(quiet=quiet, verbose=verbose, threads=threads, as_ranks=True) as progress,
+        StopRequests(progress, "compute", partial(_leave, request.checkpoint_path)) as stoppable,
+    ):
+        summary = compute_features(request, stoppable, communicator=communicator)
     if not quiet:
         click.echo(f"prcli: {summary.path}: {_describe(summary)}", err=True)
 
@@ -208,13 +212,13 @@ def _leave(checkpoint: str | None, number: int) -> NoReturn:
 def _describe(summary: ComputeSummary) -> str:
     """Say on one line what was computed."""
     parts = [
-        f"{summary.n_structures} structures",
-        f"{summary.n_atoms} atoms",
-        f"{summary.n_features} features",
+        counted(summary.n_structures, "structure"),
+        counted(summary.n_atoms, "atom"),
+        counted(summary.n_features, "feature"),
         summary.dtype,
     ]
     if summary.n_gradient_rows:
-        parts.append(f"{summary.n_gradient_rows} gradient rows")
+        parts.append(counted(summary.n_gradient_rows, "gradient row"))
     if summary.n_resumed:
-        parts.append(f"{summary.n_resumed} structures from the checkpoint")
+        parts.append(f"{counted(summary.n_resumed, 'structure')} from the checkpoint")
     return ", ".join(parts)

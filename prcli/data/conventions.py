@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 from prcli.data.store_schema import parse_blocks as parse_block_text
 from prcli.errors import FeatureError
 from prcli.records import Block
+from prcli.wording import counted
 
 RowConvention: TypeAlias = Literal["mean", "sum", "per-atom"]
 
@@ -39,8 +40,8 @@ def check_convention(
         f"number of feature rows does not fit --convention {convention}",
         where=where,
         expected="one row for each of the "
-        + (f"{n_atoms_total} atoms" if per_atom else f"{n_structures} structures"),
-        got=f"{n_rows} rows",
+        + (counted(n_atoms_total, "atom") if per_atom else counted(n_structures, "structure")),
+        got=counted(n_rows, "row"),
         remedy=_suggest(per_atom, n_rows, n_structures, n_atoms_total),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,9 +106,15 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         raise OutputError(
             "output cannot be written",
             where=str(path),
-            got=str(error),
+            got=_in_short(error),
             remedy="free some space or write elsewhere",
         ) from error
+
+
+def _in_short(error: OSError | RuntimeError) -> str:
+    """Say what the system refuses in its own words, which HDF5 buries in lines of numbers."""
+    found = re.search(r"errno = (\d+)", str(error))
+    return os.strerror(int(found[1])) if found else str(error)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -17,7 +18,25 @@ from prcli.errors import OutputError, PrcliError
 RESULT_MARKER = "report.json"
 
 #: Everything that a result directory may hold: whatever else is there is somebody's own.
-RESULT_FILES = {RESULT_MARKER, "selected.xyz", "selection.tsv", "targets.tsv"}
+RESULT_FILES = {
+    RESULT_MARKER,
+    "selected.xyz",
+    "selection.tsv",
+    "targets.tsv",
+    "kept.xyz",
+    "removed.xyz",
+    "pruned.tsv",
+    "indices.tsv",
+    "mace_replay.xyz",
+    "mace_train.xyz",
+    "mace.yaml",
+    "metatrain.yaml",
+    "report.html",
+    "map.tsv",
+    "audit.tsv",
+    "chemiscope.json.gz",
+}
+_INDEX_FILE = re.compile(r"metatrain_indices_[0-9]+\.txt")
 
 _DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS})
 
@@ -232,7 +251,7 @@ def _check_existing(target: Path, overwrite: bool, directory: bool) -> None:
 def _check_old_result(target: Path) -> None:
     """Refuse to delete a directory that prcli did not write, or that somebody stands in."""
     names = {path.name for path in target.iterdir()}
-    foreign = sorted(names - RESULT_FILES)
+    foreign = sorted(n for n in names - RESULT_FILES if not _INDEX_FILE.fullmatch(n))
     if foreign or (names and RESULT_MARKER not in names):
         raise OutputError(
             "output directory is not a result of prcli, so it is not overwritten",
@@ -276,6 +295,17 @@ def _check_space(target: Path, n_bytes: int) -> None:
 def _temporary_beside(target: Path) -> Path:
     """Name a hidden sibling of `target`, short enough for any file system."""
     return target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}.part")
+
+
+def unfinished_files(path: str | os.PathLike[str]) -> list[Path]:
+    """Find files that are being written to become `path`, or were when a run was killed.
+
+    Which of both nobody can tell, so that they are the user's to remove.
+    """
+    target = Path(os.path.realpath(path))
+    name = re.compile(re.escape(f".{target.name[:40]}.") + r"[0-9a-f]{12}\.part")
+    with os.scandir(target.parent) as entries:
+        return sorted(target.parent / e.name for e in entries if name.fullmatch(e.name))
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from prcli.data.extxyz import FrameIndex, index_frames, open_frames
 from prcli.data.provenance import stamp_file
 from prcli.data.structure_formats import find_format
 from prcli.errors import FormatError
+from prcli.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +64,10 @@ def index_structures(path: str | os.PathLike[str], digest: bool = True) -> Frame
             got=f"none, read as {found.title}",
         )
     logger.info(
-        "%s: %s, %d structures, read through ASE", os.fspath(path), found.title, len(n_atoms)
+        "%s: %s, %s, read through ASE",
+        os.fspath(path),
+        found.title,
+        counted(len(n_atoms), "structure"),
     )
     nowhere = np.full(len(n_atoms), -1, dtype=np.int64)
     return FrameIndex(nowhere, nowhere, n_atoms, stamp)

@@ -17,7 +17,7 @@ from prcli.data.ase_trajectory import TrajectoryFile
 from prcli.data.lmdb_database import LmdbDatabase
 from prcli.data.streams import open_stream, read_errors
 from prcli.data.xdatcar import XdatcarFile
-from prcli.errors import FormatError
+from prcli.errors import FormatError, InputFileError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -97,6 +97,8 @@ def find_format(path: str | os.PathLike[str]) -> StructureFormat | None:
     InputFileError
         If the file cannot be read.
     """
+    if os.path.isdir(path):
+        raise _folder(path)
     with open_stream(path) as stream, read_errors(path):
         head = stream.read(_HEAD_BYTES)
     if not head.strip() or head.partition(b"\n")[0].strip().isdigit():
@@ -124,6 +126,22 @@ def is_structure_file(path: str | os.PathLike[str]) -> bool:
     except FormatError:
         return False
     return found is not None
+
+
+def _folder(path: str | os.PathLike[str]) -> InputFileError:
+    """Say which files of a folder could have been meant; large databases come in parts."""
+    with read_errors(path):
+        names = sorted(os.listdir(path))
+    ends = dict.fromkeys(os.path.splitext(name)[1] for name in names)
+    parts = [end for end in (".aselmdb", ".traj", ".db", ".extxyz", ".xyz") if end in ends]
+    return InputFileError(
+        "file cannot be read",
+        where=os.fspath(path),
+        got="a folder",
+        remedy="name the files in it: " + os.path.join(os.fspath(path), f"*{parts[0]}")
+        if parts
+        else "name a file",
+    )
 
 
 def _is_compressed(path: str | os.PathLike[str], head: bytes) -> bool:

@@ -204,9 +204,11 @@ def _given(options: FeaturizerOptions) -> Any:
     if options.hypers is None:
         raise FormatError(
             "lode needs hyperparameters",
-            where="--hypers",
+            where="lode",
             expected="a TOML file with tables [short] (cutoff, density, basis) and [long] "
             "(density, basis, and cutoff to subtract what lies within it)",
+            remedy="name it: features compute lode --hypers FILE.toml, or, with featurizer = "
+            '"lode" in it, --featurizer FILE.toml (configs/lode.toml)',
         )
     return options.hypers
 

@@ -95,7 +95,12 @@ def read_model_options(name: str, options: FeaturizerOptions) -> ModelOptions:
                 got=repr(value),
             )
     if not content.get("model"):
-        raise FormatError("no model file is named", where=options.where, expected="key 'model'")
+        raise FormatError(
+            "no model file is named",
+            where=f"{name}, {options.where}",
+            expected="key 'model'",
+            remedy=f'--featurizer takes a file with featurizer = "{name}" and model = "FILE"',
+        )
     refuse_columns(name, options)
     return ModelOptions(**{key: value for key, value in content.items() if value is not None})
 

@@ -12,6 +12,7 @@ from prcli.data.conventions import RowConvention, check_convention
 from prcli.data.foreign import ForeignArray
 from prcli.elements import SYMBOLS
 from prcli.errors import FeatureError, RequestError
+from prcli.wording import counted
 from prcli.workflows.import_rows import ImportFrames, ImportRows
 
 _CHECK_ORDER = "check that the features were made from these structures, in this order"
@@ -75,14 +76,16 @@ class ArrayRows(ImportRows):
             raise FeatureError(
                 "the feature file has another number of structures",
                 where=self._array.where,
-                expected=f"{len(frames.frame)} structures, as {frames.typed}",
-                got=f"{len(stated)} structures",
+                expected=f"{counted(len(frames.frame), 'structure')}, as {frames.typed}",
+                got=counted(len(stated), "structure"),
                 remedy=remedy,
             )
         wrong = np.flatnonzero(stated != frames.n_atoms)
         if wrong.size:
             first = int(wrong[0])
-            _raise_other_count(frames, first, f"{stated[first]} atoms", self._array.where, remedy)
+            _raise_other_count(
+                frames, first, counted(int(stated[first]), "atom"), self._array.where, remedy
+            )
 
     def _check_labels(self, frames: ImportFrames) -> None:
         """Compare the file's own labels of structures, where it has them."""
@@ -93,7 +96,7 @@ class ArrayRows(ImportRows):
         wrong = np.flatnonzero(labels != expected)
         if wrong.size:
             first = int(expected[wrong[0]])
-            got = f"{np.count_nonzero(labels == first)} rows"
+            got = counted(int(np.count_nonzero(labels == first)), "row")
             _raise_other_count(frames, first, got, self._array.where, _CHECK_ORDER)
 
     def runs(
@@ -137,7 +140,7 @@ def _raise_other_count(
         "the feature file gives a structure another number of atoms",
         where=f"{where}, structure {structure}, for {frames.typed}, "
         f"frame {int(frames.frame[structure])}",
-        expected=f"{frames.n_atoms[structure]} atoms",
+        expected=counted(int(frames.n_atoms[structure]), "atom"),
         got=got,
         remedy=remedy,
     )

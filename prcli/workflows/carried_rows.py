@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from prcli.data.extxyz import index_frames
 from prcli.data.geometry import read_geometry
 from prcli.errors import FeatureError
+from prcli.wording import counted
 from prcli.workflows.import_rows import ImportFrames, ImportRows
 
 #: Å; programs write positions with 8 decimals, some in float32.
@@ -53,13 +54,22 @@ class CarriedRows(ImportRows):
         self.is_settled = rows.is_settled
         ours, theirs = len(frames.frame), len(carriers.frame)
         wrong = np.flatnonzero(frames.n_atoms[:theirs] != carriers.n_atoms[:ours])
-        if ours != theirs or wrong.size:
-            first = int(wrong[0]) if wrong.size else min(ours, theirs)
+        if wrong.size:
+            first = int(wrong[0])
             raise FeatureError(
                 "the file with features has other structures",
-                where=f"{carriers.typed}, first at its frame {first}",
-                expected=f"{ours} structures with the numbers of atoms of {frames.typed}",
-                got=f"{theirs} structures",
+                where=f"{carriers.typed}, frame {first}",
+                expected=f"{counted(int(frames.n_atoms[first]), 'atom')}, as {frames.typed}, "
+                f"frame {int(frames.frame[first])}",
+                got=counted(int(carriers.n_atoms[first]), "atom"),
+                remedy=_REMEDY,
+            )
+        if ours != theirs:
+            raise FeatureError(
+                "the file with features has another number of structures",
+                where=carriers.typed,
+                expected=f"{counted(ours, 'structure')}, as {frames.typed}",
+                got=counted(theirs, "structure"),
                 remedy=_REMEDY,
             )
 

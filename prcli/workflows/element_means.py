@@ -19,8 +19,9 @@ from prcli.data.comment_pairs import comment
 from prcli.data.conventions import parse_blocks
 from prcli.elements import ATOMIC_NUMBERS, SYMBOLS
 from prcli.errors import FeatureError
-from prcli.workflows.element_rows import ElementColumns, parse_species, say_elements
+from prcli.workflows.element_rows import ElementColumns, say_elements
 from prcli.workflows.import_rows import ImportFrames, ImportRows
+from prcli.workflows.species_option import parse_species
 
 
 class ElementMeanRows(ImportRows):
@@ -59,7 +60,7 @@ class ElementMeanRows(ImportRows):
         self.is_settled = True
         self.dtype = np.dtype(np.float64)
         elements, width = means.survey(frames)
-        numbers = parse_species(listed) or elements
+        numbers = parse_species(listed or None) or elements
         parsed = parse_blocks(blocks, width) if blocks else None
         self._columns = ElementColumns(numbers, width, parsed)
         self.n_features = self._columns.n_columns if apart else width

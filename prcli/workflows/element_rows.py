@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prcli.data.columns import species
-from prcli.elements import ATOMIC_NUMBERS, SYMBOLS
+from prcli.elements import SYMBOLS
 from prcli.errors import FeatureError, RequestError
 from prcli.records import Block
 from prcli.workflows.import_rows import ImportFrames, ImportRows
+from prcli.workflows.species_option import parse_species
 
 
 class ElementColumns:
@@ -95,7 +95,7 @@ class PerSpeciesRows(ImportRows):
                 got=f"--convention {rows.convention}",
             )
         self._rows = rows
-        numbers = parse_species(listed) or _occurring(frames)
+        numbers = parse_species(listed or None) or _occurring(frames)
         self._columns = ElementColumns(numbers, rows.n_features, rows.blocks)
         rows.n_copies = len(numbers)
         self.convention = rows.convention
@@ -117,26 +117,6 @@ class PerSpeciesRows(ImportRows):
             )
             spread[np.arange(len(block)), places] = block
             yield start, stop, spread.reshape(len(block), -1), numbers
-
-
-def parse_species(symbols: Sequence[str] | None) -> tuple[int, ...]:
-    """Turn symbols into atomic numbers, increasing; nothing if there are none.
-
-    Raises
-    ------
-    RequestError
-        If a symbol is not one.
-    """
-    for symbol in symbols or ():
-        if symbol not in ATOMIC_NUMBERS:
-            near = difflib.get_close_matches(symbol.capitalize(), SYMBOLS, n=1)
-            raise RequestError(
-                f"{symbol!r} is not an element",
-                where="--species",
-                expected="symbols such as C,H,O",
-                remedy=f"did you mean {near[0]!r}?" if near else None,
-            )
-    return tuple(sorted({ATOMIC_NUMBERS[symbol] for symbol in symbols or ()}))
 
 
 def say_elements(numbers: Sequence[int]) -> str:

@@ -20,7 +20,8 @@ from prcli.features.featurizer import (
     Featurizer,
     find_factory,
 )
-from prcli.records import Progress, Provenance, no_progress
+from prcli.parallel.pieces import pieces_of_all
+from prcli.records import ALONE, Communicator, Progress, Provenance, no_progress
 from prcli.workflows.compute_batches import (
     Batch,
     Describer,
@@ -35,19 +36,25 @@ from prcli.workflows.compute_setup import (
     check_species,
     check_structures,
     model_path,
-    parse_species,
     prepare_featurizer,
     read_hypers,
 )
+from prcli.workflows.compute_spans import missing_spans, spans_of_part
 from prcli.workflows.geometries import Structures, Survey
 from prcli.workflows.import_columns import read_columns
 from prcli.workflows.import_rows import ImportFrames, open_structures
+from prcli.workflows.rank_limits import check_ranks
+from prcli.workflows.species_option import parse_species
 
 logger = logging.getLogger(__name__)
 
 
 def compute_features(
-    request: ComputeRequest, progress: Progress = no_progress, *, spooled: Path | None = None
+    request: ComputeRequest,
+    progress: Progress = no_progress,
+    *,
+    spooled: Path | None = None,
+    communicator: Communicator = ALONE,
 ) -> ComputeSummary:
     """Write a feature store of structures.
 
@@ -57,6 +64,8 @@ def compute_features(
     progress : callable
     spooled : Path, optional
         Where standard input has been kept by the caller, who needs its frames later.
+    communicator : Communicator
+        Ranks divide the structures among them; rank 0 writes the store.
 
     Returns
     -------
@@ -73,7 +82,9 @@ def compute_features(
     OutputError
         If the store or the checkpoint cannot be written.
     """
-    check_paths(request)
+    check_ranks(communicator, [request.structures])
+    if communicator.rank == 0:
+        check_paths(request)
     find_factory(request.featurizer)
     hypers = read_hypers(request)
     listed = parse_species(request.species)
@@ -81,11 +92,16 @@ def compute_features(
         frames = open_structures(request.structures, stack, spooled)
         check_n_atoms(frames.n_atoms, frames.typed)
         structures = Structures(frames)
-        survey = structures.survey(progress)
+        # Reading all structures takes as long in every rank as in one.
+        survey = structures.survey(progress) if communicator.rank == 0 else None
+        survey = communicator.broadcast(survey)
+        assert survey is not None
         species = check_species(listed, survey, frames) if listed else survey.species
         featurizer = prepare_featurizer(request, hypers, species, structures)
         check_structures(request, featurizer, survey, structures, frames)
-        return store_features(request, featurizer, frames, structures, survey, progress)
+        return store_features(
+            request, featurizer, frames, structures, survey, progress, communicator
+        )
 
 
 def store_features(
@@ -95,6 +111,7 @@ def store_features(
     structures: Structures,
     survey: Survey,
     progress: Progress = no_progress,
+    communicator: Communicator = ALONE,
 ) -> ComputeSummary:
     """Describe structures that have been looked at and checked, and write their store.
 
@@ -109,21 +126,26 @@ def store_features(
     survey : Survey
         Of the structures.
     progress : callable
+    communicator : Communicator
 
     Returns
     -------
     summary : ComputeSummary
     """
     places = gradient_places(frames.n_atoms, request)
-    writer = _open_writer(request, featurizer, survey, places, frames)
-    with ExitStack() as stack:
-        journal = None
-        if request.checkpoint_path is not None:
-            check_space(request.checkpoint_path, writer.n_bytes)
-            wanted = _journal_request(request, featurizer, frames)
-            journal = stack.enter_context(BatchJournal(request.checkpoint_path, wanted))
-        describer = Describer(frames, structures, featurizer, request, places)
-        n_resumed = _write(writer, describer, journal, frames, places, progress)
+    describer = Describer(frames, structures, featurizer, request, places)
+    n_resumed = 0
+    if communicator.rank == 0:
+        writer = _open_writer(request, featurizer, survey, places, frames)
+        with ExitStack() as stack:
+            journal = None
+            if request.checkpoint_path is not None:
+                check_space(request.checkpoint_path, writer.n_bytes)
+                wanted = _journal_request(request, featurizer, frames)
+                journal = stack.enter_context(BatchJournal(request.checkpoint_path, wanted))
+            n_resumed = _write(writer, describer, journal, frames, places, progress, communicator)
+    else:
+        _send(describer, frames, progress, communicator)
     return ComputeSummary(
         path=request.output,
         n_structures=len(frames.frame),
@@ -142,23 +164,53 @@ def _write(
     frames: ImportFrames,
     places: GradientPlaces,
     progress: Progress,
+    communicator: Communicator,
 ) -> int:
     """Write all batches, those of an interrupted run first; return how many structures it had."""
-    done = n_resumed = 0
+    done = 0
     total = len(frames.frame)
+    spans: list[tuple[int, int]] = []
     with writer:
         for batch in _replayed(journal, frames.n_atoms):
             _write_batch(writer, batch, frames, places)
-            done = n_resumed = batch.stop
+            spans.append((batch.start, batch.stop))
+            done += batch.stop - batch.start
             progress("compute", done, total)
+        n_resumed = done
         if n_resumed:
             logger.info("%d of %d structures were computed by an earlier run", done, total)
-        for batch in describer.batches(done):
+        missing = communicator.broadcast(missing_spans(spans, total))
+        if communicator.size > 1:
+            # From here on a signal is answered between two batches, by every rank alike.
+            progress("compute", done, total)
+        own = spans_of_part(missing, frames.offsets, 0, communicator.size)
+        for batch in pieces_of_all(communicator, describer.batches(own)):
             if journal is not None:
                 journal.append(batch.record())
             _write_batch(writer, batch, frames, places)
-            progress("compute", batch.stop, total)
+            done += batch.stop - batch.start
+            progress("compute", done, total)
     return n_resumed
+
+
+def _send(
+    describer: Describer, frames: ImportFrames, progress: Progress, communicator: Communicator
+) -> None:
+    """Describe the share of a rank that does not write."""
+    missing: list[range] = communicator.broadcast([])
+    own = spans_of_part(missing, frames.offsets, communicator.rank, communicator.size)
+    done, total = 0, sum(map(len, own))
+    progress("compute", done, total)
+
+    def reported() -> Iterator[Batch]:
+        nonlocal done
+        for batch in describer.batches(own):
+            yield batch
+            done += batch.stop - batch.start
+            progress("compute", done, total)
+
+    for _ in pieces_of_all(communicator, reported()):
+        raise AssertionError("only rank 0 receives")
 
 
 def _replayed(journal: BatchJournal | None, n_atoms: NDArray[np.int64]) -> Iterator[Batch]:

@@ -19,6 +19,7 @@ from prcli.data.source import StoreSource
 from prcli.data.store_writer import StoreWriter
 from prcli.errors import FeatureError, RequestError
 from prcli.records import Progress, Provenance, no_progress
+from prcli.wording import counted
 from prcli.workflows.finite import is_finite
 from prcli.workflows.gradient_readers import FILES
 from prcli.workflows.gradient_sources import check_gradient_options
@@ -124,9 +125,10 @@ def _choose(
     skipped = frames.frame[~kept].tolist()
     if skipped:
         logger.warning(
-            "%d structures left out because %s is not finite: frames %s",
-            len(skipped),
+            "%s left out because %s is not finite: %s %s",
+            counted(len(skipped), "structure"),
             "a feature" if gradients is None else "a feature or gradient",
+            "frame" if len(skipped) == 1 else "frames",
             ", ".join(map(str, skipped)),
         )
     return kept

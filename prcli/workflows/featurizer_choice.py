@@ -124,6 +124,9 @@ def chosen_featurizer(options: InputOptions, known: KnownColumns | None = None) 
     per_species = options.per_species
     if per_species is None:
         per_species = stored.get("per_species")
+    distinct = options.distinct
+    if distinct is None:
+        distinct = bool(stored.get("distinct", False))
     return ComputeRequest(
         name,
         "",
@@ -131,7 +134,7 @@ def chosen_featurizer(options: InputOptions, known: KnownColumns | None = None) 
         hypers=hypers,
         species=species,
         per_species=per_species,
-        distinct=bool(stored.get("distinct", False)),
+        distinct=distinct,
         gradients=options.gradients,
         with_checkpoint=False,
         overwrite=options.overwrite,

@@ -14,6 +14,7 @@ from prcli.data.formats import open_array
 from prcli.data.row_layout import float_type
 from prcli.data.table_files import Cells, read_cells, table_kind
 from prcli.errors import FeatureError, RequestError
+from prcli.wording import counted
 from prcli.workflows.import_request import ImportRequest
 from prcli.workflows.import_rows import ImportFrames
 
@@ -74,7 +75,9 @@ def table_array(cells: Cells, frames: ImportFrames) -> ForeignArray:
     n_axes, width = shapes.pop()
     dtype = float_type(np.result_type(*found))
     n_empty = len(cells.rows) - len(found)
-    notes = cells.notes + (f"{n_empty} rows of the table are empty",) * bool(n_empty)
+    are = "is" if n_empty == 1 else "are"
+    said = (f"{counted(n_empty, 'row')} of the table {are} empty",) if n_empty else ()
+    notes = cells.notes + said
     if n_axes == 1:
         rows = [np.full(width, np.nan, dtype) if row is None else row for row in cells.rows]
         return _with_species(as_foreign(np.stack(rows), cells.where, notes), cells, None)

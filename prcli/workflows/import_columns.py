@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,9 @@ from prcli.workflows.import_rows import ImportFrames
 from prcli.workflows.structure_columns import is_derived, structure_densities
 
 logger = logging.getLogger(__name__)
+
+#: What a backslash protects, and what needs no protection: a path is rather meant.
+_ESCAPE, _IDLE = re.compile(rb"\\(.)"), re.compile(rb"[\w.:/-]")
 
 #: Integers beyond are not all float64.
 _LARGEST = 2**53
@@ -106,16 +110,36 @@ def read_columns(texts: Sequence[str], frames: ImportFrames) -> FrameColumns:
     keys = parse_columns(texts)
     volumes = np.empty(len(frames.frame))
     found: dict[str, list[object]] = {key: [] for key in keys.values()}
+    told = False
     for i, (where, content) in enumerate(frames.contents()):
         line = comment(content)
         volumes[i] = lattice_volume(line)
         if not found:
             continue
         values = comment_values(line, found)
+        if b"\\" in line and not told:
+            told = _say_escapes(line, found, where)
         for key, column in found.items():
             column.append(_single(key, values.get(key), where))
     columns = {name: _column(name, key, found[key], frames) for name, key in keys.items()}
     return FrameColumns(volumes, columns)
+
+
+def _say_escapes(line: bytes, keys: Iterable[str], where: str) -> bool:
+    """Say, of the first value that it is true of, that backslashes are not part of a text."""
+    wanted = {key.encode() for key in keys}
+    for pair in comment_pairs(line):
+        written = line[pair.start : pair.end]
+        if pair.key in wanted and any(map(_IDLE.fullmatch, _ESCAPE.findall(written))):
+            logger.warning(
+                "%s: %s=%s reads %s, in ASE too: in a comment line a backslash protects the "
+                "character after it, and a backslash itself is written as two",
+                where,
+                *(text.decode("utf-8", "replace") for text in (pair.key, written)),
+                (pair.value or b"").decode("utf-8", "replace"),
+            )
+            return True
+    return False
 
 
 def _written(line: bytes) -> dict[str, str]:

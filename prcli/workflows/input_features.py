@@ -34,7 +34,6 @@ from prcli.workflows.compute_request import ComputeRequest
 from prcli.workflows.compute_setup import (
     check_species,
     check_structures,
-    parse_species,
     prepare_featurizer,
     read_hypers,
 )
@@ -44,6 +43,7 @@ from prcli.workflows.geometries import Structures, Survey
 from prcli.workflows.import_rows import ImportFrames, open_structures
 from prcli.workflows.input_options import DataArgument, InputOptions, InputSet
 from prcli.workflows.kept_stores import KeptStores
+from prcli.workflows.species_option import parse_species
 
 logger = logging.getLogger(__name__)
 

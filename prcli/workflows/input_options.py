@@ -19,7 +19,7 @@ from prcli.workflows.compute_request import GradientChoice
 DataArgument: TypeAlias = str | Path | Features | NDArray[np.floating]
 
 #: Options that say how a featurizer is used.
-_OF_FEATURIZER = ("gradients", "species", "per_species", "keep_features")
+_OF_FEATURIZER = ("gradients", "species", "per_species", "distinct", "keep_features")
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,9 @@ class InputOptions:
     per_species : bool, optional
         Whether atoms of different elements fill different columns; by default as the Hessian or
         stores tell, else where there are several elements.
+    distinct : bool, optional
+        Whether one of each two columns that are equal by symmetry is dropped; by default as the
+        Hessian or stores tell, else not.
     keep_features : str or path, optional
         Folder where what is computed is kept as feature stores, named after the structure files.
     overwrite : bool
@@ -64,6 +67,7 @@ class InputOptions:
     gradients: GradientChoice | None = None
     species: tuple[str, ...] | None = None
     per_species: bool | None = None
+    distinct: bool | None = None
     keep_features: str | Path | None = None
     overwrite: bool = False
     with_provenance: bool = True

@@ -396,7 +396,9 @@ def test_gradients_that_are_not_finite_are_left_out(imports, refuses):
     for text in ("r.npy, column 2, for s.xyz, frame 1, atom 0, axis y", "--skip-invalid"):
         assert text in message
     outcome = imports(*command, "--force-rows", "r.npy", "--skip-invalid")
-    assert "1 structures left out because a feature or gradient is not finite" in outcome.err
+    assert "1 structure left out because a feature or gradient is not finite: frame 1\n" in (
+        outcome.err
+    )
 
 
 def test_gradients_of_other_structures(refuses):

@@ -29,7 +29,7 @@ def positions(structures, width=3):
     state["calls"] += 1
     if state["calls"] == state["signal_at"]:
         signal.raise_signal(state["signal"])
-        time.sleep(0.05)  # the handler runs in the main thread
+        time.sleep(0.2)  # the handler runs in the main thread
     return [structure.positions[:, :width] for structure in structures]
 
 

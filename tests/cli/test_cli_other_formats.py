@@ -13,6 +13,8 @@ from builders import split_frames, write_store
 from foreign_structures import WRITERS, rich_structures, write_trajectory
 
 from prcli.data.structure_file import read_frames
+from prcli.errors import OutputError
+from prcli.workflows import selection_output
 
 N = 8
 SETS = ("--train", "train.h5", "--target", "target.h5", "--pool", "pool.h5")
@@ -73,6 +75,20 @@ def test_what_was_converted_is_said(prcli, pool):
         assert len(split_frames(outcome.out)) == 3
     outcome = prcli("select", *SETS, "-n", "3")
     assert CONVERTED not in outcome.err
+
+
+def test_conversion_is_not_spoken_of_before_the_output_is_there(prcli, monkeypatch):
+    def fails(*given):
+        raise OutputError("disk is full")
+
+    write_trajectory(Path("pool.traj"), rich_structures(N))
+    assert import_pool(prcli, "pool.traj").code == 0
+    monkeypatch.setattr(selection_output, "report", fails)
+    outcome = prcli("select", *SETS, "-n", "3", "-o", "out")
+    assert outcome.code == 1
+    assert "disk is full" in outcome.err
+    assert CONVERTED not in outcome.err
+    assert not Path("out").exists()
 
 
 def test_annotation_adds_two_keys_and_nothing_else(prcli, pool):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from prcli.data.publish import check_output, publish_directory, publish_file
+from prcli.data.publish import check_output, publish_directory, publish_file, unfinished_files
 from prcli.errors import FeatureError, OutputError
 
 
@@ -30,6 +30,15 @@ def test_file_leaves_nothing_behind(tmp_path: Path, fault: type[BaseException]) 
     with pytest.raises(fault), publish_file(tmp_path / "out.txt") as temporary:
         fail_halfway(temporary, fault)
     assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_run_leaves_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "out.txt"
+    (tmp_path / ".out.txt.bak.part").touch()
+    assert unfinished_files(path) == []
+    with publish_file(path) as temporary, publish_file(tmp_path / "out.txt2"):
+        assert unfinished_files(path) == [temporary]
+    assert unfinished_files(path) == []
 
 
 def test_failed_overwrite_keeps_the_old_file(tmp_path: Path) -> None:

@@ -519,7 +519,10 @@ def test_missing_file_and_folder(tmp_path):
     with pytest.raises(InputFileError, match="No such file"):
         index_structures(tmp_path / "absent.traj")
     (tmp_path / "x.cif").mkdir()
-    with pytest.raises(InputFileError, match="file cannot be read"):
+    with pytest.raises(InputFileError, match=r"file cannot be read(.*\n)+.*name a file$"):
+        index_structures(tmp_path / "x.cif")
+    (tmp_path / "x.cif" / "data.0000.aselmdb").touch()
+    with pytest.raises(InputFileError, match=r"got: +a folder\n.*x\.cif/\*\.aselmdb$"):
         index_structures(tmp_path / "x.cif")
 
 

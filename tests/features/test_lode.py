@@ -169,7 +169,7 @@ def test_there_are_no_stress_rows():
 
 
 def test_hyperparameters_are_needed():
-    with pytest.raises(FormatError, match=r"--hypers\n.*\[short\]"):
+    with pytest.raises(FormatError, match=r"\[short\](.*\n)+.*--hypers.*--featurizer"):
         Lode(FeaturizerOptions((6,)))
 
 

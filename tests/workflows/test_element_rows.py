@@ -86,7 +86,7 @@ def test_element_without_columns():
     ("given", "match"),
     [
         ({"features": "means.npy", "convention": "mean"}, "cannot be taken apart"),
-        ({"species": ("C", "Hh")}, "'Hh' is not an element"),
+        ({"species": ("C", "Hh")}, "element 'Hh' is not known"),
         ({"per_species": False, "species": ("C",)}, "option of --per-species"),
         ({"gradients": True}, "gradients cannot be taken apart"),
     ],

@@ -286,7 +286,7 @@ def test_width_that_changes():
 
 
 def test_species_are_those_that_are_listed():
-    compute_features(replace(REQUEST, species=("O", "C", "H", "N", "H")))
+    compute_features(replace(REQUEST, species=("O", "C", "H", "N")))
     with pytest.raises(
         RequestError, match=r"s.xyz, frame 0\n.*one of --species C,O\n  got: +H\n(.*\n)*.*add"
     ):
@@ -295,7 +295,13 @@ def test_species_are_those_that_are_listed():
 
 @pytest.mark.parametrize(
     ("species", "message"),
-    [(("C", "c"), r"element 'c' is not known(.*\n)+.*did you mean 'C'"), ((), "no element")],
+    [
+        (("C", "c"), r"element 'c' is not known(.*\n)+.*did you mean 'C'"),
+        (("C", "Xx"), r"element 'Xx' is not known\n.*\n.*C,H,O$"),
+        (("X",), "element 'X' is not known"),
+        (("C", "H", "C"), r"element 'C' is listed twice(.*\n)+.*got: +C,H,C"),
+        ((), "no element"),
+    ],
 )
 def test_species_that_are_none(species, message):
     with pytest.raises(RequestError, match=message):

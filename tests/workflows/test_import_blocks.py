@@ -161,7 +161,7 @@ class TestTables:
         wish = request("f.pkl", "sum", allow_pickle=True, skip_invalid=True)
         summary = import_features(wish)
         assert summary.skipped == (0,)
-        assert "1 rows of the table are empty" in summary.notes
+        assert "1 row of the table is empty" in summary.notes
         with open_store("o.h5") as store:
             np.testing.assert_array_equal(store.structures.read(0, 4), rows[1:])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.io import read
 from builders import counts_of, frames_of, species_of, write_frames
 
 from prcli.data.dataset import Dataset, Part
@@ -75,6 +76,23 @@ def test_left_out_structures_have_no_columns():
     np.testing.assert_array_equal(found["REF_energy"], [2, np.nan, np.nan])
     assert len(found["density"]) == 3
     assert found["volume"][1] == 8
+
+
+def test_backslashes_are_those_that_ase_reads_and_it_is_said(caplog):
+    texts = [r"file=C:\data file2='a\\b' n=1", r'file="C:\new"', "file=c", "file=d"]
+    write([f"{CELL} {PROPERTIES} {text}" for text in texts])
+    found = columns_of("file", "file2")
+    ours = [found["file"], found["file2"]]
+    frames = read("s.xyz", ":", format="extxyz")
+    assert ours == [[frame.info.get(key, "") for frame in frames] for key in ("file", "file2")]
+    (warning,) = [each.getMessage() for each in caplog.records if "backslash" in each.getMessage()]
+    assert warning.startswith(r"s.xyz, frame 0: file=C:\data reads C:data, in ASE too")
+
+
+def test_backslashes_elsewhere_are_not_spoken_of(caplog):
+    write([rf"{CELL} {PROPERTIES} file=C:\data name='a\\b'"] * 4)
+    assert columns_of("name")["name"] == [r"a\b"] * 4
+    assert "backslash" not in caplog.text
 
 
 def test_keys_become_numbers_and_texts():

@@ -212,10 +212,18 @@ class TestCarriedFeatures:
         assert "mace_mean.xyz, frame 0" in message
         assert got in message
 
-    @pytest.mark.parametrize("structures", ["pool.xyz@:3", "pool.xyz@::-1"])
-    def test_other_numbers(self, structures: str) -> None:
+    def test_other_numbers(self) -> None:
         given = {"features": "mace_mean.xyz"}
-        refused(FeatureError, "has other structures", structures, "mace", **given)
+        message = refused(FeatureError, "another number of str", "pool.xyz@:3", "mace", **given)
+        assert "expected: 3 structures, as pool.xyz" in message
+        assert "got:      4 structures" in message
+
+    def test_another_order(self) -> None:
+        given = {"features": "mace_mean.xyz"}
+        message = refused(FeatureError, "other structures", "pool.xyz@::-1", "mace", **given)
+        assert "mace_mean.xyz, frame 0" in message
+        assert "expected: 1 atom, as pool.xyz, frame 3" in message
+        assert "got:      8 atoms" in message
 
     @pytest.mark.parametrize(
         ("program", "name"), [("mace", "mace_mean.xyz"), ("metatrain", "metatrain.xyz")]

@@ -129,6 +129,9 @@ def test_reading_says_nothing_and_copying_says_what_was_converted(pool, caplog):
         list(frames.read([3, 1]))
         assert "converted" not in caplog.text
         copied = list(frames.copy([3, 1]))
+        assert "converted" not in caplog.text
+        frames.say_converted()
+        frames.say_converted()
     assert copied == list(read_frames(pool, [3, 1], [-1, -1]))
     (record,) = [r for r in caplog.records if "converted" in r.getMessage()]
     assert record.levelname == "WARNING"
@@ -141,7 +144,9 @@ def test_copies_of_extxyz_are_not_called_converted(caplog):
     content = b"".join(write_frame(atoms, ConversionNotes()) for atoms in STRUCTURES)
     Path("pool.xyz").write_bytes(content)
     with imported("pool.xyz") as data:
-        list(Frames(data).copy([0]))
+        frames = Frames(data)
+        list(frames.copy([0]))
+        frames.say_converted()
     assert "converted" not in caplog.text
 
 
@@ -151,7 +156,9 @@ def test_structures_of_two_formats_in_turn(caplog):
     for name in ("pool.traj", "pool.db"):
         import_features(ImportRequest(name, f"{name}.h5", "means.npy", convention="mean"))
     with open_input(["pool.traj.h5", "pool.db.h5"], "pool") as data:
-        frames = list(Frames(data).copy([0, N, 1, N + 1, 2]))
+        found = Frames(data)
+        frames = list(found.copy([0, N, 1, N + 1, 2]))
+        found.say_converted()
     traj, db = (list(read_frames(f"pool.{e}", range(N), [-1] * N)) for e in ("traj", "db"))
     assert frames == [traj[0], db[0], traj[1], db[1], traj[2]]
     assert "3 structures of pool.traj" in caplog.text
