@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prcli.workflows.api import calibrate, ensemble, hessian, score, select
     from prcli.workflows.calibrate import Calibration
     from prcli.workflows.calibrate_options import CalibrateOptions
+    from prcli.workflows.constraint_options import ConstraintOptions
     from prcli.workflows.ensemble import Ensemble
     from prcli.workflows.ensemble_options import EnsembleOptions
     from prcli.workflows.features_import import import_features
@@ -32,12 +33,17 @@ if TYPE_CHECKING:
     from prcli.workflows.import_request import ImportRequest
     from prcli.workflows.inputs import InputOptions
     from prcli.workflows.loss_options import LossOptions
-    from prcli.workflows.score import Scores
+    from prcli.workflows.prune import Pruning
+    from prcli.workflows.prune_api import prune
+    from prcli.workflows.prune_options import PruneOptions
+    from prcli.workflows.scores import Scores
     from prcli.workflows.select import Selection
+    from prcli.workflows.write_options import WriteOptions
 
 __all__ = [
     "CalibrateOptions",
     "Calibration",
+    "ConstraintOptions",
     "Ensemble",
     "EnsembleOptions",
     "FeatureStore",
@@ -48,14 +54,18 @@ __all__ = [
     "InputOptions",
     "LossOptions",
     "PrcliError",
+    "PruneOptions",
+    "Pruning",
     "Scores",
     "Selection",
     "StoreWriter",
+    "WriteOptions",
     "calibrate",
     "ensemble",
     "hessian",
     "import_features",
     "open_store",
+    "prune",
     "read_hessian",
     "score",
     "select",
@@ -65,6 +75,7 @@ __all__ = [
 _HOMES = {
     "CalibrateOptions": "prcli.workflows.calibrate_options",
     "Calibration": "prcli.workflows.calibrate",
+    "ConstraintOptions": "prcli.workflows.constraint_options",
     "Ensemble": "prcli.workflows.ensemble",
     "EnsembleOptions": "prcli.workflows.ensemble_options",
     "FeatureStore": "prcli.data.store",
@@ -75,14 +86,18 @@ _HOMES = {
     "InputOptions": "prcli.workflows.inputs",
     "LossOptions": "prcli.workflows.loss_options",
     "PrcliError": "prcli.errors",
-    "Scores": "prcli.workflows.score",
+    "PruneOptions": "prcli.workflows.prune_options",
+    "Pruning": "prcli.workflows.prune",
+    "Scores": "prcli.workflows.scores",
     "Selection": "prcli.workflows.select",
     "StoreWriter": "prcli.data.store_writer",
+    "WriteOptions": "prcli.workflows.write_options",
     "calibrate": "prcli.workflows.api",
     "ensemble": "prcli.workflows.api",
     "hessian": "prcli.workflows.api",
     "import_features": "prcli.workflows.features_import",
     "open_store": "prcli.data.store",
+    "prune": "prcli.workflows.prune_api",
     "read_hessian": "prcli.data.hessian_file",
     "score": "prcli.workflows.api",
     "select": "prcli.workflows.api",

@@ -6,6 +6,8 @@ found instead, and what to do about it.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class PrcliError(Exception):
     """Root of all errors that prcli raises on purpose.
@@ -40,6 +42,10 @@ class PrcliError(Exception):
         self.remedy = remedy
         super().__init__(what, where, expected, got, remedy)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let it pass between processes."""
+        return _rebuild, (type(self), dict(vars(self)))
+
     def __str__(self) -> str:
         """Write what went wrong, and below it what is known about it."""
         details = (
@@ -51,6 +57,13 @@ class PrcliError(Exception):
         lines = [self.what]
         lines += [f"  {name + ':':<10}{text}" for name, text in details if text is not None]
         return "\n".join(lines)
+
+
+def _rebuild(kind: type[PrcliError], state: dict[str, Any]) -> PrcliError:
+    """Undo `PrcliError.__reduce__`."""
+    error = kind(**{name: state[name] for name in ("what", "where", "expected", "got", "remedy")})
+    vars(error).update(state)
+    return error
 
 
 class InputFileError(PrcliError, OSError):

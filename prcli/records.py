@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 Convention: TypeAlias = Literal["mean", "sum"]
 EnergyKind: TypeAlias = Literal["per-atom", "total"]
@@ -15,6 +15,8 @@ RowKind: TypeAlias = Literal["energy", "force", "stress"]
 #: Inputs of a model's last linear layer, or anything else that describes atoms.
 FeatureKind: TypeAlias = Literal["last-layer", "descriptor"]
 LossName: TypeAlias = Literal["squared", "huber", "log-cosh", "mace-universal"]
+#: How numbers are held in memory; "none": they are read or computed anew whenever needed.
+Precision: TypeAlias = Literal["float64", "float32", "none"]
 
 #: Called with (done, total) in the unit that the caller announced; total may be unknown.
 Progress: TypeAlias = Callable[[str, int, int | None], None]
@@ -22,6 +24,86 @@ Progress: TypeAlias = Callable[[str, int, int | None], None]
 
 def no_progress(task: str, done: int, total: int | None) -> None:
     """Say nothing about progress."""
+
+
+Value = TypeVar("Value")
+
+
+class Communicator(Protocol):
+    """What ties the ranks of a parallel run together: processes that do the same on other data.
+
+    All ranks call `gather_all` and `broadcast` in the same order. Each of the methods raises what
+    another rank has raised, so that no rank waits for one that is gone.
+    """
+
+    @property
+    def rank(self) -> int:
+        """Number of this rank, from 0; rank 0 writes the output."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Number of ranks."""
+        ...
+
+    def gather_all(self, value: Value) -> list[Value]:
+        """Give every rank the values of all, in the order of the ranks."""
+        ...
+
+    def broadcast(self, value: Value) -> Value:
+        """Give every rank the value of rank 0; those of the others are dropped."""
+        ...
+
+    def send(self, value: object, to: int) -> None:
+        """Send a value to one rank; returns once the one before is on its way."""
+        ...
+
+    def receive(self, source: int | None = None) -> Any:
+        """Wait for the next value from a rank, or from any."""
+        ...
+
+    def has_message(self) -> bool:
+        """Whether `receive` would not have to wait."""
+        ...
+
+    def check(self) -> None:
+        """Raise what another rank has raised; to be called now and then in long work."""
+        ...
+
+
+@dataclass(frozen=True)
+class SerialCommunicator:
+    """The only rank of a run of one process."""
+
+    rank: int = 0
+    size: int = 1
+
+    def gather_all(self, value: Value) -> list[Value]:
+        """Give the value in a list."""
+        return [value]
+
+    def broadcast(self, value: Value) -> Value:
+        """Give the value back."""
+        return value
+
+    def send(self, value: object, to: int) -> None:
+        """Refuse: there is nobody else."""
+        raise ValueError(f"there is no rank {to}")
+
+    def receive(self, source: int | None = None) -> Any:
+        """Refuse: nobody sends."""
+        raise ValueError("there is no other rank")
+
+    def has_message(self) -> bool:
+        """Give false: nobody sends."""
+        return False
+
+    def check(self) -> None:
+        """Raise nothing."""
+
+
+#: What work is given that knows nothing of ranks.
+ALONE = SerialCommunicator()
 
 
 @dataclass(frozen=True)
@@ -98,6 +180,22 @@ class Loss:
     force_delta: float | None = None
     stress_delta: float | None = None
     stress_components: Literal[6, 9] = 6
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a greedy selection holds in memory; the picks are the same whatever it is.
+
+    Attributes
+    ----------
+    pool : {"float64", "float32", "none"}
+        The pool in whitened coordinates.
+    covariances : {"float64", "float32", "none"}
+        Those of candidates with targets, for objectives that need every one.
+    """
+
+    pool: Precision = "float64"
+    covariances: Precision = "float64"
 
 
 @dataclass(frozen=True)

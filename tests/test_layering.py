@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "prcli"
 
 #: Rooms by floor, the ground first. The ground's files count as one room.
-GROUND = ("records", "errors", "elements")
+GROUND = ("records", "errors", "elements", "wording")
 FLOORS = (
     ("ground",),
     ("numerics",),

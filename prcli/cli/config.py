@@ -151,6 +151,8 @@ def _as_default(parameter: click.Parameter, key: str, value: Any, where: str) ->
     """Bring a value into the form that click takes."""
     many = parameter.multiple if isinstance(parameter, click.Option) else parameter.nargs == -1
     is_flag = isinstance(parameter, click.Option) and parameter.is_flag
+    if many and parameter.nargs > 1:
+        return [_as_tuple(each, parameter.nargs, where) for each in value]
     if isinstance(value, Mapping) or (isinstance(value, list) and not many):
         kind = "section" if isinstance(value, Mapping) else "list"
         raise FormatError("a single value is needed", where=where, got=f"a {kind}")
@@ -162,3 +164,10 @@ def _as_default(parameter: click.Parameter, key: str, value: Any, where: str) ->
     if many:
         return [str(each) for each in (value if isinstance(value, list) else [value])]
     return str(value)
+
+
+def _as_tuple(value: Any, length: int, where: str) -> tuple[str, ...]:
+    """Bring one of several values that belong together into the form that click takes."""
+    if not isinstance(value, list) or len(value) != length:
+        raise FormatError(f"lists of {length} values are needed", where=where, got=repr(value))
+    return tuple(str(each) for each in value)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prcli.records import Progress, no_progress
+from prcli.cli.ranks import current_communicator, refuse_ranks
+from prcli.records import Communicator, Progress, no_progress
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -26,6 +27,7 @@ _LABELS = {
     "refits": "refits",
     "targets": "targets",
     "audit": "strategies",
+    "prune": "removals",
     "gradients": "gradient rows",
 }
 
@@ -59,31 +61,55 @@ class _Messages(logging.Handler):
 
 
 @contextmanager
-def session(*, quiet: bool, verbose: bool, threads: int | None) -> Iterator[Progress]:
+def session(
+    *, quiet: bool, verbose: bool, threads: int | None, as_ranks: bool = False
+) -> Iterator[Progress]:
     """Set up messages, threads and progress for the body of a command.
+
+    Parameters
+    ----------
+    quiet, verbose : bool
+    threads : int, optional
+    as_ranks : bool
+        Whether the command divides its work among the ranks of a parallel run.
 
     Yields
     ------
     progress : callable
         Draws a bar on a terminal, and nothing elsewhere.
     """
+    from prcli.parallel.node import node_share
     from prcli.parallel.threads import limit_threads
 
+    communicator = current_communicator()
+    if not as_ranks:
+        refuse_ranks(communicator)
+    processors = node_share(communicator).n_processors if communicator.size > 1 else None
     logger = logging.getLogger("prcli")
     handler = _Messages()
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     logger.addHandler(handler)
     logger.setLevel(level)
     try:
-        with limit_threads(threads), _progress(quiet) as progress:
-            yield progress
+        with limit_threads(threads, processors), _progress(quiet) as progress:
+            yield progress if communicator.size == 1 else _heeding(communicator, progress)
     finally:
         logger.removeHandler(handler)
 
 
+def _heeding(communicator: Communicator, progress: Progress) -> Progress:
+    """Look at every report whether another rank has failed."""
+
+    def report(task: str, done: int, total: int | None) -> None:
+        progress(task, done, total)
+        communicator.check()
+
+    return report
+
+
 @contextmanager
 def _progress(quiet: bool) -> Iterator[Progress]:
-    if quiet or not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty() or current_communicator().size > 1:
         yield no_progress
         return
     from rich.console import Console
@@ -142,7 +168,9 @@ def emit_table(
         Whether the names of the columns come first.
     """
     _clear_bars()
-    table_format = table_format or ("table" if sys.stdout.isatty() else "tsv")
+    # Launchers pass on what ranks write, some through what looks like a terminal.
+    on_terminal = sys.stdout.isatty() and current_communicator().size == 1
+    table_format = table_format or ("table" if on_terminal else "tsv")
     if table_format == "table":
         _print_table(columns, batches, header)
         return

@@ -17,7 +17,9 @@ from prcli.cli.options import (
     refuse_stdout,
     shard_opt,
 )
+from prcli.cli.ranks import current_communicator
 from prcli.cli.regularizer_report import ReportOfHessian, report_options
+from prcli.wording import counted
 
 
 @click.command()
@@ -82,12 +84,15 @@ def hessian(
         with_provenance=with_provenance,
     )
     report = ReportOfHessian(choices, overwrite)
-    with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
-        record = build_hessian(request, progress)
-        report.emit(record, progress)
+    communicator = current_communicator()
+    with session(quiet=quiet, verbose=verbose, threads=threads, as_ranks=True) as progress:
+        record = build_hessian(request, progress, communicator)
+        if communicator.rank == 0:
+            report.emit(record, progress)
     if not quiet:
         click.echo(
-            f"prcli: {output}: {record.n_structures} structures, {record.n_features} features, "
+            f"prcli: {output}: {counted(record.n_structures, 'structure')}, "
+            f"{counted(record.n_features, 'feature')}, "
             f"scale {record.scale_rule} = {record.scale:.6g}, "
             f"regularizer {record.regularizer:.6g}",
             err=True,

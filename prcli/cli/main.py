@@ -11,20 +11,37 @@ from typing import Any, NoReturn
 import click
 
 from prcli import __version__
+from prcli.cli.ranks import Rank, as_a_rank
 from prcli.cli.signals import orderly_exits
 from prcli.errors import PrcliError
 
-#: Command name, module and attribute, in the order in which a newcomer needs them.
-_COMMANDS = {
-    "features": "prcli.cli.features:features",
-    "hessian": "prcli.cli.hessian:hessian",
-    "score": "prcli.cli.score:score",
-    "select": "prcli.cli.select:select",
-    "calibrate": "prcli.cli.calibrate:calibrate",
-    "evaluate": "prcli.cli.evaluate:evaluate",
-    "ensemble": "prcli.cli.ensemble:ensemble",
-    "info": "prcli.cli.info:info",
+#: Commands by what people want to do, with module and attribute of each.
+_TASKS = {
+    "Prepare features and a training set": {
+        "features": "prcli.cli.features:features",
+        "hessian": "prcli.cli.hessian:hessian",
+    },
+    "Choose structures": {
+        "select": "prcli.cli.select:select",
+        "prune": "prcli.cli.prune:prune",
+        "embed": "prcli.cli.embed:embed",
+    },
+    "Judge predictions": {
+        "score": "prcli.cli.score:score",
+        "calibrate": "prcli.cli.calibrate:calibrate",
+        "ensemble": "prcli.cli.ensemble:ensemble",
+    },
+    "Look at results": {
+        "evaluate": "prcli.cli.evaluate:evaluate",
+        "compare": "prcli.cli.compare:compare",
+        "report": "prcli.cli.report:report",
+        "info": "prcli.cli.info:info",
+    },
 }
+#: Letters that a command may need to say what it does.
+_SENTENCE = 160
+
+_COMMANDS = {name: place for task in _TASKS.values() for name, place in task.items()}
 
 
 class ClosedPipeError(Exception):
@@ -44,6 +61,18 @@ class LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Name the commands."""
         return list(_COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands under what they are for."""
+        width = max(map(len, _COMMANDS))
+        for task, names in _TASKS.items():
+            rows = []
+            for name in names:
+                command = self.get_command(ctx, name)
+                if command is not None:
+                    rows.append((name.ljust(width), command.get_short_help_str(_SENTENCE)))
+            with formatter.section(task):
+                formatter.write_dl(rows)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
@@ -85,13 +114,20 @@ def cli() -> None:
 def main() -> NoReturn:
     """Run the command line.
 
-    Exit codes: 0 done, 1 the input or the request cannot be satisfied, 2 usage, 75 stopped
-    early with a checkpoint, 130 and 143 interrupted, 141 the reader of the output has closed
-    it. A bug keeps its traceback.
+    Exit codes: 0 done, 1 the input or the request cannot be satisfied, 2 usage, 3 a rigidity
+    fell below the threshold that was given, 75 stopped early with a checkpoint, 130 and 143
+    interrupted, 141 the reader of the output has closed it. A bug keeps its traceback.
     """
+    with as_a_rank() as rank:
+        rank.code = _run(rank)
+    sys.exit(rank.code)
+
+
+def _run(rank: Rank) -> int:
+    """Run the command that was typed, show what went wrong, and give the exit code."""
     try:
-        with orderly_exits():
-            code: Any = cli.main(prog_name="prcli", standalone_mode=False)
+        with orderly_exits(rank.hold), rank.ending_together():
+            code: Any = cli.main(prog_name="prcli", standalone_mode=False, obj=rank.communicator)
     except PrcliError as error:
         click.echo(f"prcli: error: {error}", err=True)
         code = error.exit_code
@@ -110,7 +146,7 @@ def main() -> NoReturn:
         click.echo(f"prcli: error: {error.strerror or error}{place}", err=True)
         _drop_output()
         code = 1
-    sys.exit(code if isinstance(code, int) else 0)
+    return code if isinstance(code, int) else 0
 
 
 def _drop_output() -> None:

@@ -98,7 +98,7 @@ threads_opt = click.option(
     "--threads",
     type=int,
     help="Threads to use; default OMP_NUM_THREADS, else SLURM_CPUS_PER_TASK, else all "
-    "processors that this process may use.",
+    "processors that this process may use, divided by the ranks that share them.",
 )
 overwrite_opt = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 provenance_opt = click.option(
@@ -173,6 +173,12 @@ per_species_opt = click.option(
     help="With --featurizer: whether atoms of different elements fill different columns; by "
     "default as in the Hessian, else where there are several elements.",
 )
+distinct_opt = click.option(
+    "--distinct/--no-distinct",
+    default=None,
+    help="With --featurizer: keep one of each two columns that are equal by symmetry, times the "
+    "root of 2: fewer columns, the same rigidities. By default as in the Hessian, else no.",
+)
 keep_features_opt = click.option(
     "--keep-features",
     metavar="DIR",
@@ -188,6 +194,7 @@ input_options: Callable[[Any], Any] = compose(
     gradients_opt,
     species_opt,
     per_species_opt,
+    distinct_opt,
     keep_features_opt,
 )
 

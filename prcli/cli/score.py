@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from prcli.cli.console import emit_table, session
+from prcli.cli.help_groups import GroupedCommand
 from prcli.cli.options import (
     common_options,
     compose,
@@ -19,6 +22,16 @@ from prcli.cli.options import (
     shard_opt,
     weight_options,
 )
+from prcli.cli.ranks import current_communicator
+from prcli.cli.trajectory_options import (
+    BELOW,
+    follow_options,
+    relative_options,
+    trajectory_options,
+)
+
+if TYPE_CHECKING:
+    from prcli.workflows.score_follow import FollowRun
 
 _limit_options = compose(
     click.option("--below", type=float, metavar="X", help="Only those of rigidity below X."),
@@ -33,20 +46,22 @@ _limit_options = compose(
 )
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.argument("hessian", metavar="HESSIAN")
 @click.argument("data", nargs=-1, required=True, metavar="DATA...")
 @click.option(
     "--per",
-    type=click.Choice(["structure", "atom", "force", "stress"]),
+    type=click.Choice(["structure", "atom", "force", "stress", "component", "atom-component"]),
     default="structure",
     show_default=True,
-    help="PR of structures, LPR of atoms, or PR of every component of forces or stresses.",
+    help="PR of structures, LPR of atoms, PR of every component of forces or stresses, or of what "
+    "each named block of features contributes to a structure (CPR) or an atom (LCPR).",
 )
 @click.option(
     "--order",
     type=click.Choice(["rank", "file"]),
-    help="Least rigid first, or as in the files.  [default: rank; with --shard file]",
+    help="Least rigid first, or as in the files.  [default: rank; with --shard or --relative-to "
+    "file]",
 )
 @click.option("--top", type=int, metavar="K", help="Only the K least rigid.")
 @_limit_options
@@ -74,6 +89,7 @@ _limit_options = compose(
 @input_options
 @format_opt
 @overwrite_opt
+@trajectory_options
 @common_options
 def score(
     table_format: str | None,
@@ -82,8 +98,8 @@ def score(
     verbose: bool,
     threads: int | None,
     **choices: Any,
-) -> None:
-    """Compute the rigidity of every structure, atom, force or stress of DATA.
+) -> int:
+    """Compute the rigidity of every structure, atom, force, stress or component of DATA.
 
     HESSIAN is a file of `prcli hessian`; DATA are feature stores or extxyz files with
     features, or with --featurizer structures alone. Forces and stresses need feature stores with
@@ -101,11 +117,16 @@ def score(
       prcli score calibrated.hessian pool.h5 --above-sigma 0.02 > uncertain.tsv
       prcli score train.hessian pool.xyz --featurizer soap --top 20
       prcli score train.hessian pool.h5 --shard 3/8 > part-3.tsv
+      prcli score train.hessian pool.h5 --per component --top 20
+      prcli score train.hessian md.h5 --relative-to test.h5 --window 200 --threshold 0.5
+      prcli score train.hessian md.xyz --per atom --relative-to first --write lpr.xyz \\
+        --featurizer soap > lpr.tsv
 
     Tables of all shards, one after the other, are that of the whole in the order of the files,
     without its ranks.
     """
     from prcli.cli.requests import hessian_options, input_choices
+    from prcli.workflows.score_follow import FollowRun
     from prcli.workflows.score_run import ScoreRequest, ScoreRun
     from prcli.workflows.score_table import Limits
 
@@ -120,19 +141,43 @@ def score(
         "structures",
         "overwrite",
     )
+    following = follow_options(choices, table_format)
     request = ScoreRequest(
         **{name: choices[name] for name in names},
         limits=Limits(**{field.name: choices[field.name] for field in fields(Limits)}),
+        relative=relative_options(choices),
         hessian_options=hessian_options(choices),
         inputs=input_choices(choices),
     )
-    with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
-        with ScoreRun(request, progress) as run:
+    communicator = current_communicator()
+    with session(quiet=quiet, verbose=verbose, threads=threads, as_ranks=True) as progress:
+        if following is not None:
+            is_below = _follow(FollowRun(request, following, communicator), table_format, header)
+            return BELOW if is_below else 0
+        with ScoreRun(request, progress, communicator) as run:
             run.run()
-            columns = run.columns
-            # The bars are closed before the table appears.
-            batches = run.table()
-            progress("score", run.n_rows, run.n_rows)
-            if header is None:
-                header = request.shard is None or request.shard.number == 1
-            emit_table(table_format, columns, batches, header=header)
+            if communicator.rank == 0:
+                # The bars are closed before the table appears.
+                batches = run.table()
+                progress("score", run.n_rows, run.n_rows)
+                if header is None:
+                    header = request.shard is None or request.shard.number == 1
+                emit_table(table_format, run.columns, batches, header=header)
+            return BELOW if run.is_below else 0
+
+
+def _follow(run: FollowRun, table_format: str | None, header: bool | None) -> bool:
+    """Write rows as they come; say whether the run ended at the threshold."""
+    # Rows that come one by one cannot be aligned.
+    emit_table(
+        table_format or "tsv", run.columns, _flushed(run.table()), header=header is not False
+    )
+    return run.is_below
+
+
+def _flushed(batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Let whoever reads the table see each batch at once."""
+    sys.stdout.flush()
+    for batch in batches:
+        yield batch
+        sys.stdout.flush()

@@ -8,6 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from prcli.cli.console import emit_bytes, emit_table, say, session
+from prcli.cli.constraint_options import (
+    check_number,
+    constraint_choices,
+    constraint_options,
+    tell_outcome,
+)
+from prcli.cli.help_groups import GroupedCommand
 from prcli.cli.loss_options import loss_options
 from prcli.cli.options import (
     common_options,
@@ -17,7 +24,10 @@ from prcli.cli.options import (
     overwrite_opt,
     provenance_opt,
 )
+from prcli.cli.ranks import current_communicator
 from prcli.cli.select_audit import AuditOfSelection, audit_options
+from prcli.cli.select_page import PageOfSelection, page_options
+from prcli.cli.select_writers import writer_choices, writer_options
 from prcli.cli.stopping import StopRequests, leave_at_once, telling_of_checkpoint
 
 if TYPE_CHECKING:
@@ -27,14 +37,14 @@ if TYPE_CHECKING:
 _OBJECTIVES = ["mean-pr", "mean-log-pr", "min-pr", "mean-variance", "log-det"]
 
 
-@click.command()
+@click.command(cls=GroupedCommand)
 @click.option(
     "--train", multiple=True, metavar="DATA", help="Training set: what `prcli hessian` takes."
 )
 @click.option("--hessian", metavar="FILE", help="A finished Hessian instead of --train.")
 @click.option("--target", multiple=True, metavar="DATA", help="Structures you care about.")
 @click.option("--pool", multiple=True, required=True, metavar="DATA", help="Candidates.")
-@click.option("-n", "--n-to-select", type=int, required=True, help="Structures to pick.")
+@click.option("-n", "--n-to-select", type=int, help="Structures to pick; with --budget at most.")
 @click.option(
     "-o",
     "--output",
@@ -59,10 +69,11 @@ _OBJECTIVES = ["mean-pr", "mean-log-pr", "min-pr", "mean-variance", "log-det"]
 )
 @click.option(
     "--target-per",
-    type=click.Choice(["structure", "atom"]),
+    type=click.Choice(["structure", "atom", "component"]),
     default="structure",
     show_default=True,
-    help="What a target is.",
+    help="What a target is; a component is what a named block of features contributes to a "
+    "structure.",
 )
 @click.option("--target-weight", metavar="COLUMN", help="Column or key with weights of targets.")
 @click.option("--exclude-train", is_flag=True, help="Leave training structures in the pool out.")
@@ -87,14 +98,23 @@ _OBJECTIVES = ["mean-pr", "mean-log-pr", "min-pr", "mean-variance", "log-det"]
 @click.option(
     "--annotate", "with_annotation", is_flag=True, help="Add rank and gain to the comment lines."
 )
-@click.option("--memory", metavar="SIZE", help="Memory that may be held, such as 8G.")
+@click.option(
+    "--explain/--no-explain",
+    default=None,
+    help="Tell which targets each pick helps, and which training structure it is near.  "
+    "[default: with -o DIR]",
+)
+@click.option("--memory", metavar="SIZE", help="Memory that may be held, by each rank, such as 8G.")
 @click.option(
     "--checkpoint",
     metavar="FILE",
     help="Picks so far, until the result is complete: the same command goes on from there.  "
     "[default: DIR.checkpoint with -o DIR, else none]",
 )
+@constraint_options
 @audit_options
+@page_options
+@writer_options
 @number_options
 @loss_options
 @input_options
@@ -127,6 +147,7 @@ def select(
       prcli select --train a.xyz --target b.xyz --pool c.xyz --featurizer soap -n 10 -o out/
       prcli select --hessian h.h5 --target target.h5 --pool pool.h5 -n 5 | cut -f 3,4
       prcli select --hessian h.h5 --target target.h5 --pool pool.h5 -n 50 -o out/ --audit
+      prcli select --hessian h.h5 --target target.h5 --pool pool.h5 --budget 2000 --cost n_atoms
     """
     from prcli.workflows.select_run import SelectRun
 
@@ -134,24 +155,37 @@ def select(
         raise click.UsageError("--indices writes to stdout: leave -o/--output out.")
     if (choices["hessian"] is None) == (not choices["train"]):
         raise click.UsageError("Give either --train or --hessian.")
+    check_number(choices)
     if choices["with_annotation"] and output is None:
         raise click.UsageError("--annotate is for frames: give -o DIR, or -o - for stdout.")
     audit = AuditOfSelection(choices, output, table_format, choices["overwrite"])
+    page = PageOfSelection(choices, output, choices["overwrite"])
     if table_format is not None and (indices or (output is not None and not audit.wanted)):
         raise click.UsageError("--format is for the table on stdout, which is not asked for here.")
     frames_to_stdout = output == "-"
+    choices["with_page"] = page.wanted
     request = select_request(None if frames_to_stdout else output, frames_to_stdout, choices)
-    with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
+    communicator = current_communicator()
+    with session(quiet=quiet, verbose=verbose, threads=threads, as_ranks=True) as progress:
         audit.check()
-        run = SelectRun(request, progress)
+        page.check()
+        run = SelectRun(request, progress, communicator)
         with telling_of_checkpoint(partial(_kept, run, request)), run:
             with StopRequests(progress, "select", leave_at_once) as stoppable:
                 run.run(stoppable)
                 stoppable.answer()
+            tell_outcome(run.selection, quiet)
+            # The audit selects once more, by all ranks. Until it is done there is a checkpoint
+            # and no result, so that the same command goes on if it is stopped.
+            found = audit.run(run.selection, run.pool.n_atoms, run.again, progress)
+            if communicator.rank:
+                audit.emit(found)
+                return
             if request.output is not None:
                 run.write(request.output)
                 _summarize(run, request.output, quiet)
-                audit.emit(run.selection, run.pool.n_atoms, run.again, progress)
+                page.finish(request.output, found)
+                audit.emit(found)
             elif frames_to_stdout:
                 emit_bytes(run.frames())
             else:
@@ -186,14 +220,20 @@ def select_request(output: str | None, needs_frames: bool, choices: dict[str, An
         "with_annotation",
         "overwrite",
         "with_provenance",
+        "with_page",
         "checkpoint",
+        "refine",
+        "bound",
     )
     return SelectRequest(
         options=SelectOptions(**{name: choices[name] for name in how}),
         hessian_options=hessian_options(choices),
         inputs=input_choices(choices),
+        constraints=constraint_choices(choices),
         output=output,
         needs_frames=needs_frames,
+        writers=writer_choices(choices, output),
+        explain=output is not None if choices["explain"] is None else choices["explain"],
         memory=None if choices["memory"] is None else parse_size(choices["memory"]),
         **{name: choices[name] for name in what},
     )
@@ -203,10 +243,13 @@ def _kept(run: SelectRun, request: SelectRequest) -> tuple[str, str] | None:
     """Say how many picks the checkpoint keeps, and which file it is."""
     if not run.n_kept:
         return None
-    return f"{run.n_kept} of {request.options.n_to_select} picks", str(request.checkpoint_path)
+    wanted = request.options.n_to_select
+    kept = f"{run.n_kept} picks" if wanted is None else f"{run.n_kept} of {wanted} picks"
+    return kept, str(request.checkpoint_path)
 
 
 def _emit_picks(run: SelectRun, table_format: str | None, indices: bool) -> None:
+    from prcli.workflows.selection_explanation import EXPLANATION_COLUMNS
     from prcli.workflows.selection_output import SELECTION_COLUMNS, selection_table
 
     table = selection_table(run.selection, run.pool)
@@ -214,7 +257,10 @@ def _emit_picks(run: SelectRun, table_format: str | None, indices: bool) -> None
         lines = zip(table["source"], table["frame"], strict=True)
         emit_bytes(f"{source}\t{frame}\n".encode() for source, frame in lines)
         return
-    emit_table(table_format, SELECTION_COLUMNS, [table])
+    columns = [*SELECTION_COLUMNS]
+    if run.explanation is not None:
+        columns, table = [*columns, *EXPLANATION_COLUMNS], table | run.explanation.table
+    emit_table(table_format, columns, [table])
 
 
 def _summarize(run: SelectRun, directory: str, quiet: bool) -> None:

@@ -9,12 +9,14 @@ import click
 
 from prcli.cli.console import emit_table
 from prcli.cli.options import compose
+from prcli.cli.ranks import current_communicator
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from prcli.records import Progress
+    from prcli.workflows.audit import Audit
     from prcli.workflows.select import Selection
     from prcli.workflows.select_options import SelectOptions
 
@@ -41,7 +43,7 @@ audit_options: Callable[[Any], Any] = compose(
 
 
 class AuditOfSelection:
-    """The audit that options ask for; checked when made, printed by `emit`.
+    """The audit that options ask for; checked when made, done by `run`, printed by `emit`.
 
     Parameters
     ----------
@@ -85,17 +87,17 @@ class AuditOfSelection:
 
         if self.wanted:
             check_audit(self._n_seeds)
-            if self._plots is not None:
+            if self._plots is not None and current_communicator().rank == 0:
                 check_plots(self._plots, PLOTS, self._overwrite)
 
-    def emit(
+    def run(
         self,
         selection: Selection,
         n_atoms: NDArray[np.integer],
         again: Callable[[SelectOptions], Selection],
         progress: Progress,
-    ) -> None:
-        """Print the table of a selection, if it was asked for, and write the figure.
+    ) -> Audit | None:
+        """Audit a selection, if that was asked for.
 
         Parameters
         ----------
@@ -107,11 +109,18 @@ class AuditOfSelection:
         progress : callable
         """
         if not self.wanted:
+            return None
+        from prcli.workflows.audit import audit
+
+        return audit(selection, n_atoms, again, self._n_seeds, progress)
+
+    def emit(self, found: Audit | None) -> None:
+        """Write the figure of an audit and print its table, if there is one."""
+        if found is None:
             return
-        from prcli.workflows.audit import COLUMNS, audit
+        from prcli.workflows.audit import COLUMNS
         from prcli.workflows.plots import write_figures
 
-        found = audit(selection, n_atoms, again, self._n_seeds, progress)
-        if self._plots is not None:
+        if self._plots is not None and current_communicator().rank == 0:
             write_figures(self._plots, found.figures(), self._overwrite)
         emit_table(self._format, COLUMNS, [found.table()])

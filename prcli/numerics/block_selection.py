@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from prcli.numerics.block_picker import BlockPicker
 from prcli.numerics.block_source import BlockSource
+from prcli.numerics.gate import closing
 from prcli.numerics.greedy import GreedyResult, Pick, normalized, run_selection
 from prcli.numerics.objectives import Objective
 from prcli.numerics.posterior import Posterior, TargetFrame
@@ -57,9 +58,8 @@ def block_selection(
     """
     weights = normalized(weights, len(target_rows))
     targets = TargetFrame(posterior, target_rows)
-    picker = BlockPicker(
-        pool, targets, posterior, objective, weights, n_to_select, excluded, n_threads
-    )
+    gate = None if excluded is None else closing(excluded)
+    picker = BlockPicker(pool, targets, posterior, objective, weights, n_to_select, gate, n_threads)
     return run_selection(
         picker,
         targets,

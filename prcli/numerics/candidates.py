@@ -45,6 +45,8 @@ class Effect:
         Gain of the objective and its absolute error.
     step : RowStep or None
         How it enters whitened coordinates, where it is a single row.
+    cost : float
+        What the gain is divided by where candidates compete by gain per cost.
     """
 
     index: int
@@ -54,6 +56,17 @@ class Effect:
     gain: float
     uncertainty: float
     step: RowStep | None = None
+    cost: float = 1.0
+
+    @property
+    def merit(self) -> float:
+        """What candidates compete by: the gain per cost."""
+        return self.gain / self.cost
+
+    @property
+    def doubt(self) -> float:
+        """Absolute error of the merit."""
+        return self.uncertainty / self.cost
 
 
 def effects(
@@ -141,21 +154,21 @@ def choose(
     Returns
     -------
     best : Effect
-        The one of lowest position among those whose gain is within `TIE` of the largest.
+        The one of lowest position among those whose merit is within `TIE` of the largest.
     margin : float
         Relative lead over the runner-up: 0 for a tie, nan without a runner-up.
     """
     shortlist = _separate(shortlist, targets, objective, weights)
-    gains = np.array([effect.gain for effect in shortlist])
-    largest = gains.max()
-    tied = [e for e in shortlist if e.gain >= largest - TIE * abs(largest)]
+    merits = np.array([effect.merit for effect in shortlist])
+    largest = merits.max()
+    tied = [e for e in shortlist if e.merit >= largest - TIE * abs(largest)]
     best = min(tied, key=lambda effect: effect.index)
     if len(shortlist) == 1:
         return best, float("nan")
     if len(tied) > 1:
         return best, 0.0
-    runner_up = float(np.partition(gains, -2)[-2])
-    return best, 1.0 - runner_up / best.gain if best.gain > 0.0 else 0.0
+    runner_up = float(np.partition(merits, -2)[-2])
+    return best, 1.0 - runner_up / best.merit if best.merit > 0.0 else 0.0
 
 
 def _separate(
@@ -182,8 +195,35 @@ def _separate(
 
 def contested(shortlist: list[Effect]) -> set[int]:
     """Positions of candidates that errors could put first; none where errors do not matter."""
-    floor = max(effect.gain - effect.uncertainty for effect in shortlist)
-    contenders = [e for e in shortlist if e.gain + e.uncertainty >= floor - TIE * abs(floor)]
-    largest = max(abs(effect.gain) for effect in contenders)
-    settled = all(effect.uncertainty <= 0.1 * TIE * largest for effect in contenders)
+    floor = max(effect.merit - effect.doubt for effect in shortlist)
+    contenders = [e for e in shortlist if e.merit + e.doubt >= floor - TIE * abs(floor)]
+    largest = max(abs(effect.merit) for effect in contenders)
+    settled = all(effect.doubt <= 0.1 * TIE * largest for effect in contenders)
     return set() if len(contenders) == 1 or settled else {e.index for e in contenders}
+
+
+def leaders_of(found: list[Effect]) -> list[Effect]:
+    """Drop those that can neither win, nor tie, nor be the runner-up."""
+    if len(found) <= 2:
+        return found
+    lower = sorted((effect.merit - effect.doubt for effect in found), reverse=True)
+    floor = lower[1] - 2.0 * TIE * abs(lower[0])
+    return _undominated([e for e in found if e.merit + e.doubt >= floor])
+
+
+def _undominated(found: list[Effect]) -> list[Effect]:
+    """Drop those that one of lower position and no lower merit beats, but for the best of them.
+
+    Among many equal candidates two are enough: the first, and one to tell that it is tied.
+    """
+    kept: list[Effect] = []
+    beaten: Effect | None = None
+    largest = -np.inf
+    for effect in sorted(found, key=lambda e: e.index):
+        if effect.merit > largest or effect.doubt > 0.0:
+            kept.append(effect)
+        elif beaten is None or effect.merit > beaten.merit:
+            beaten = effect
+        if effect.doubt == 0.0:
+            largest = max(largest, effect.merit)
+    return kept if beaten is None else [*kept, beaten]

@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prcli.numerics.candidates import Effect
+from prcli.numerics.gate import Gate, closing
 from prcli.numerics.objectives import Objective
 from prcli.numerics.pickers import GreedyPicker, Picker
 from prcli.numerics.posterior import Posterior, TargetFrame
 from prcli.numerics.rigidity import reciprocal
 from prcli.numerics.row_source import RowSource
+from prcli.records import ALONE, Communicator, Holding
 
 FloatArray = NDArray[np.float64]
 
@@ -32,7 +34,10 @@ class Pick:
         Rigidities of the targets after the pick (weighted mean, extremes); nan without
         targets.
     margin : float
-        Relative lead of the gain over the runner-up; nan where there was no contest.
+        Relative lead of the gain, or of the gain per cost, over the runner-up; nan where there
+        was no contest.
+    search : int
+        Number of the search that it belongs to, where a checkpoint holds several.
     """
 
     index: int
@@ -42,6 +47,7 @@ class Pick:
     pr_min: float
     pr_max: float
     margin: float
+    search: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,8 @@ class GreedyResult:
     n_whitenings : int
         Fresh whitenings of the pool after the first.
     stopped : str
-        Why no further pick was made: "n_to_select", "stop_gain" or "stop_pr".
+        Why no further pick was made: "n_to_select", "stop_gain", "stop_pr", "budget" or
+        "constraints".
     """
 
     picks: tuple[Pick, ...]
@@ -82,11 +89,13 @@ def run_selection(
     weights: FloatArray,
     n_to_select: int,
     *,
+    gate: Gate | None = None,
     begun: Sequence[Pick] = (),
     v_before: FloatArray | None = None,
     stop_gain: float | None = None,
     stop_pr: float | None = None,
     on_pick: Callable[[int, Pick], None] | None = None,
+    communicator: Communicator = ALONE,
 ) -> GreedyResult:
     """Add candidates one by one.
 
@@ -101,6 +110,8 @@ def run_selection(
         Positive, sum 1.
     n_to_select : int
         Picks to make, those begun with among them.
+    gate : Gate, optional
+        That of the picker, which ends the selection when it lets no candidate through.
     begun : sequence of Pick
         Picks that an interrupted run has made; they come first in the result.
     v_before : ndarray of shape (T,), optional
@@ -111,6 +122,8 @@ def run_selection(
         Stop once the lowest target rigidity is above; without a pick if it is from the start.
     on_pick : callable, optional
         Called after each pick with (number of picks so far, pick); what it raises ends the loop.
+    communicator : Communicator
+        All ranks make the same picks; rank 0 says when to stop.
 
     Returns
     -------
@@ -121,10 +134,15 @@ def run_selection(
     picks = list(begun)
     value = picks[-1].objective if picks else before
     stopped = "n_to_select"
-    if stop_pr is not None and _lowest(picks, v_before) > stop_pr:
+    if stop_pr is not None and communicator.broadcast(_lowest(picks, v_before) > stop_pr):
         stopped, n_to_select = "stop_pr", 0
     while len(picks) < n_to_select:
+        if gate is not None and gate.is_shut:
+            stopped = gate.reason
+            break
         effect, margin = picker.propose()
+        if gate is not None and not gate.admits(effect.index):
+            continue
         if stop_gain is not None and picks and effect.gain < stop_gain * picks[0].gain:
             stopped = "stop_gain"
             break
@@ -138,7 +156,7 @@ def run_selection(
         picks.append(_record(effect, value, margin, targets.v, weights))
         if on_pick is not None:
             on_pick(len(picks), picks[-1])
-        if stop_pr is not None and picks[-1].pr_min > stop_pr:
+        if stop_pr is not None and communicator.broadcast(picks[-1].pr_min > stop_pr):
             stopped = "stop_pr"
             break
     v_after = targets.fresh_variances()
@@ -187,6 +205,7 @@ def greedy_selection(
     *,
     weights: FloatArray | None = None,
     excluded: NDArray[np.bool_] | None = None,
+    holding: Holding | None = None,
     stop_gain: float | None = None,
     stop_pr: float | None = None,
     on_pick: Callable[[int, Pick], None] | None = None,
@@ -207,6 +226,8 @@ def greedy_selection(
     weights : ndarray of shape (T,), optional
         Positive; equal by default.
     excluded : ndarray of bool of shape (C,), optional
+    holding : Holding, optional
+        What is kept in memory; float64 throughout by default. It changes no pick.
     stop_gain, stop_pr, on_pick
         As in `run_selection`.
 
@@ -216,7 +237,8 @@ def greedy_selection(
     """
     weights = normalized(weights, len(target_rows))
     targets = TargetFrame(posterior, target_rows)
-    picker = GreedyPicker(pool, targets, posterior, objective, weights, n_to_select, excluded)
+    gate = None if excluded is None else closing(excluded)
+    picker = GreedyPicker(pool, targets, posterior, objective, weights, n_to_select, gate, holding)
     return run_selection(
         picker,
         targets,

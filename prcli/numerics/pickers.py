@@ -1,19 +1,24 @@
-"""Who proposes the next candidate: the greedy search, or an order fixed beforehand."""
+"""Who proposes the next candidate: the greedy search, or an order that looks at no gains."""
 
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prcli.numerics.baselines import Order
 from prcli.numerics.blas_threads import one_blas_thread
-from prcli.numerics.candidates import TIE, Effect, choose, effects
+from prcli.numerics.candidates import Effect, choose, effects, leaders_of
+from prcli.numerics.gate import Gate, open_gate
 from prcli.numerics.objectives import Objective
+from prcli.numerics.pool_share import PoolShare
 from prcli.numerics.posterior import Posterior, TargetFrame
 from prcli.numerics.row_source import RowSource
 from prcli.numerics.screens import make_screen
+from prcli.records import Holding
 
 FloatArray = NDArray[np.float64]
 
@@ -43,7 +48,7 @@ class Picker(Protocol):
 
 
 class GreedyPicker:
-    """Proposes the candidate of the largest gain.
+    """Proposes the candidate of the largest gain, or of the largest gain per cost.
 
     Parameters
     ----------
@@ -55,8 +60,14 @@ class GreedyPicker:
     weights : ndarray of shape (T,)
     n_to_select : int
         Picks that will be asked for, to plan the work.
-    excluded : ndarray of bool of shape (C,), optional
-        Candidates that may not be picked.
+    gate : Gate, optional
+        Says which candidates may be picked; all by default.
+    holding : Holding, optional
+        What is kept in memory; float64 throughout by default.
+    costs : ndarray of shape (C,), optional
+        Positive; gains are divided by them.
+    share : PoolShare, optional
+        Where `pool` holds only the candidates of this rank, while `gate` and `costs` are of all.
     """
 
     def __init__(
@@ -67,40 +78,72 @@ class GreedyPicker:
         objective: Objective,
         weights: FloatArray,
         n_to_select: int,
-        excluded: NDArray[np.bool_] | None = None,
+        gate: Gate | None = None,
+        holding: Holding | None = None,
+        costs: FloatArray | None = None,
+        share: PoolShare | None = None,
     ) -> None:
         self._pool = pool
+        self._share = share or PoolShare.whole(pool.n_rows)
         self._targets = targets
         self._objective = objective
         self._weights = weights
-        self._screen = make_screen(objective, pool, posterior, targets, weights, n_to_select)
-        self._closed = np.zeros(pool.n_rows, dtype=bool) if excluded is None else excluded.copy()
+        self._gate = gate or open_gate(self._share.n_all)
+        self._costs = costs
+        self._screen = make_screen(
+            objective,
+            pool,
+            posterior,
+            targets,
+            weights,
+            n_to_select,
+            holding,
+            closed=lambda: self._gate.closed[self._share.part],
+            costs=None if costs is None else costs[self._share.part],
+        )
         self.n_exact = 0
         self.n_whitenings = 0
 
     def propose(self) -> tuple[Effect, float]:
         """Screen all candidates, compute the gain of the best few, choose."""
         members = self._shortlist()
-        long = len(members) > max(32, LONGEST_SHORTLIST * self._pool.n_rows)
-        if long and len(self._screen.frame.chain):
+        n_members, n_steps = self._share.total(len(members), len(self._screen.frame.chain))
+        if n_members > max(32, LONGEST_SHORTLIST * self._share.n_all) and n_steps:
             self._screen.refresh()
             members = self._shortlist()
-        self.n_exact += len(members)
+            (n_members,) = self._share.total(len(members))
+        self.n_exact += n_members
         return self._choose(members)
 
     def _shortlist(self) -> NDArray[np.intp]:
         """Candidates that can be the best or the runner-up, which the margin needs."""
         lower, upper = self._screen.bounds(self._targets.v, self._weights)
-        np.putmask(lower, self._closed, -np.inf)
-        first = int(lower.argmax())
-        tolerance = TIE * abs(float(lower[first]))
-        lower[first] = -np.inf
-        reached = upper >= float(lower.max()) - tolerance
-        reached &= ~self._closed
+        if self._costs is not None:
+            lower /= self._costs[self._share.part]
+            upper /= self._costs[self._share.part]
+        closed = self._gate.closed[self._share.part]
+        np.putmask(lower, closed, -np.inf)
+        reached = upper >= self._share.floor(lower)
+        reached &= ~closed
         return np.flatnonzero(reached)
 
     def _choose(self, members: NDArray[np.intp]) -> tuple[Effect, float]:
-        """Choose among any number of members, in batches of bounded memory."""
+        """Choose among any number of members, of all ranks."""
+        factor = self._targets.factor
+        finalists = self._finalists(members)
+        if self._share.some(self._targets.factor is not factor) and self._targets.factor is factor:
+            # Candidates of another rank have asked for a fresh whitening of the targets. Gains
+            # are compared in one frame, and so are ties.
+            self._targets.refresh()
+            finalists = self._finalists(members)
+        best, margin = self._share.choose(finalists, self._best_of)
+        if best.step is None:
+            [here] = self._effects(np.array([best.index]), best.rows)
+            best = replace(best, v_new=here.v_new, step=here.step)
+        return best, margin
+
+    def _finalists(self, members: NDArray[np.intp]) -> list[Effect]:
+        """Compute the gains of any number of members, in batches of bounded memory."""
         batch = max(2, _BATCH_ELEMENTS // max(1, self._pool.n_columns + len(self._targets.v)))
         finalists: list[Effect] = []
         # A fresh whitening of the targets in a later batch would put the finalists of an
@@ -111,65 +154,67 @@ class GreedyPicker:
             part = members[start : start + batch]
             rows = self._pool.take(part)
             with one_blas_thread() if len(part) <= _FEW else nullcontext():
-                found = effects(
-                    self._targets, self._objective, self._weights, part, rows, self._whitened(part)
-                )
-            finalists = _leaders(finalists + found)
+                found = self._effects(part + self._share.first, rows, self._whitened(part))
+            finalists = leaders_of(finalists + with_costs(found, self._costs))
+        return finalists
+
+    def _effects(
+        self,
+        indices: NDArray[np.intp],
+        rows: FloatArray,
+        whitened: FloatArray | None = None,
+    ) -> list[Effect]:
+        return effects(self._targets, self._objective, self._weights, indices, rows, whitened)
+
+    def _best_of(self, finalists: list[Effect]) -> tuple[Effect, float]:
         return choose(finalists, self._targets, self._objective, self._weights)
 
     def _whitened(self, members: NDArray[np.intp]) -> FloatArray | None:
         """Coordinates of candidates, if the pool was whitened together with the targets."""
         frame = self._screen.frame
-        return frame.coordinates[members] if frame.factor is self._targets.factor else None
+        return frame.rows(members) if frame.factor is self._targets.factor else None
 
     def accept(self, effect: Effect) -> None:
-        """Close the candidate and tell the screen."""
-        self._closed[effect.index] = True
+        """Tell the gate and the screen."""
+        self._gate.accept(effect.index)
         if effect.step is None:
             raise ValueError("a pool of single rows cannot take a block")
-        self._screen.add(effect.index, effect.step)
+        self._screen.add(effect.rows, effect.step)
         self.n_whitenings = self._screen.frame.n_whitenings - 1
 
 
-def _leaders(found: list[Effect]) -> list[Effect]:
-    """Drop those that can neither win, nor tie, nor be the runner-up."""
-    if len(found) <= 2:
+def with_costs(found: list[Effect], costs: FloatArray | None) -> list[Effect]:
+    """Let effects know the costs of their candidates, (C,), where these count."""
+    if costs is None:
         return found
-    lower = sorted((effect.gain - effect.uncertainty for effect in found), reverse=True)
-    floor = lower[1] - 2.0 * TIE * abs(lower[0])
-    return _undominated([e for e in found if e.gain + e.uncertainty >= floor])
-
-
-def _undominated(found: list[Effect]) -> list[Effect]:
-    """Drop those that one of lower position and no lower gain beats, but for the best of them.
-
-    Among many equal candidates two are enough: the first, and one to tell that it is tied.
-    """
-    kept: list[Effect] = []
-    beaten: Effect | None = None
-    largest = -np.inf
-    for effect in sorted(found, key=lambda e: e.index):
-        if effect.gain > largest or effect.uncertainty > 0.0:
-            kept.append(effect)
-        elif beaten is None or effect.gain > beaten.gain:
-            beaten = effect
-        if effect.uncertainty == 0.0:
-            largest = max(largest, effect.gain)
-    return kept if beaten is None else [*kept, beaten]
+    return [replace(effect, cost=float(costs[effect.index])) for effect in found]
 
 
 class ListPicker:
-    """Proposes candidates in an order fixed beforehand, as baselines do."""
+    """Proposes candidates in an order that looks at no gains, as baselines do.
+
+    Parameters
+    ----------
+    order : Order
+    pool : RowSource
+    targets : TargetFrame
+    objective : Objective
+    weights : ndarray of shape (T,)
+    gate : Gate, optional
+        Says which candidates may be picked; all by default.
+    """
 
     def __init__(
         self,
-        order: NDArray[np.intp],
+        order: Order,
         pool: RowSource,
         targets: TargetFrame,
         objective: Objective,
         weights: FloatArray,
+        gate: Gate | None = None,
     ) -> None:
-        self._order = iter(order)
+        self._order = order
+        self._gate = gate or open_gate(pool.n_rows)
         self._pool = pool
         self._targets = targets
         self._objective = objective
@@ -179,11 +224,13 @@ class ListPicker:
 
     def propose(self) -> tuple[Effect, float]:
         """Compute what the next in the order does."""
-        indices = np.array([next(self._order)], dtype=np.intp)
+        indices = np.array([self._order.first(self._gate.closed)], dtype=np.intp)
         rows = self._pool.take(indices)
         found = effects(self._targets, self._objective, self._weights, indices, rows)
         self.n_exact += 1
         return found[0], float("nan")
 
     def accept(self, effect: Effect) -> None:
-        """Need not learn anything."""
+        """Tell the gate and the order."""
+        self._gate.accept(effect.index)
+        self._order.accept(effect.index)

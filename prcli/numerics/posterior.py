@@ -90,10 +90,10 @@ class Chain:
         result: FloatArray = rows - ((rows @ U.T) @ T) @ U
         return result
 
-    def apply_transposed(self, row: FloatArray) -> FloatArray:
-        """Bring a present direction, shape (D,), back to the coordinates of the whitening."""
+    def apply_transposed(self, rows: FloatArray) -> FloatArray:
+        """Bring present directions, (M, D) or (D,), back to the coordinates of the whitening."""
         U, T = self._present()
-        result: FloatArray = row - (T @ (U @ row)) @ U
+        result: FloatArray = rows - ((rows @ U.T) @ T.T) @ U
         return result
 
     def _present(self) -> tuple[FloatArray, FloatArray]:
@@ -126,6 +126,12 @@ class Posterior:
     def n_columns(self) -> int:
         """Width D of the rows."""
         return self._data.n_columns
+
+    def copy(self) -> Posterior:
+        """Make another one, to add other rows to."""
+        twin = Posterior(self._data.factor, self._prior_root, self._regularizer)
+        twin._factor, twin._pending = self._factor, list(self._pending)
+        return twin
 
     def add(self, rows: FloatArray) -> None:
         """Add picked rows, shape (m, D), with unit weight."""

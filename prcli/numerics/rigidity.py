@@ -70,7 +70,7 @@ def rigidities(
 
 
 def prior_shares(
-    rows: NDArray[np.floating], factor: FloatArray, prior_root: FloatArray, regularizer: float
+    whitened: FloatArray, factor: FloatArray, prior_root: FloatArray, regularizer: float
 ) -> FloatArray:
     """Share of each 1/PR that the prior alone accounts for, shape (M,), between 0 and 1.
 
@@ -79,7 +79,8 @@ def prior_shares(
 
     Parameters
     ----------
-    rows : ndarray of shape (M, D)
+    whitened : ndarray of shape (M, D)
+        Rows G in the coordinates G R⁻¹; see `whiten`.
     factor : ndarray of shape (D, D)
         Upper-triangular R with RᵀR = H.
     prior_root : ndarray of shape (D,) or (D, D)
@@ -92,7 +93,6 @@ def prior_shares(
     shares : ndarray of shape (M,)
         0 for a row of zeros.
     """
-    whitened = whiten(rows, factor)
     variances = squared_norms(whitened)
     if not whitened.size:
         return variances

@@ -16,6 +16,7 @@ from prcli.workflows import ensemble as members
 from prcli.workflows import score as scoring
 from prcli.workflows.calibrate import Calibration
 from prcli.workflows.calibrate_options import CalibrateOptions
+from prcli.workflows.constraint_options import ConstraintOptions
 from prcli.workflows.ensemble import Ensemble
 from prcli.workflows.ensemble_options import EnsembleOptions
 from prcli.workflows.frames import Frames
@@ -30,10 +31,11 @@ from prcli.workflows.inputs import (
 )
 from prcli.workflows.loss_options import LossOptions
 from prcli.workflows.prior import PriorChoice
-from prcli.workflows.score import Per, Scores
+from prcli.workflows.scores import ScorePer, Scores
 from prcli.workflows.select import Selection
 from prcli.workflows.select_options import SelectOptions, Strategy, TargetPer
 from prcli.workflows.select_run import SelectRequest, SelectRun
+from prcli.workflows.write_options import WriteOptions
 
 #: One data set: a path, features in memory, an array (S, D), or several of them.
 DataSet: TypeAlias = DataArgument | Iterable[DataArgument]
@@ -110,7 +112,7 @@ def hessian(
         prior,
         loss,
     )
-    data, files = split_hessians(_as_tuple(train))
+    data, files = split_hessians(as_tuple(train))
     records = [load_hessian(path) for path in files]
     if not data:
         return sum_hessian([], records, options, progress)
@@ -122,7 +124,7 @@ def score(
     hessian: str | Path | HessianRecord,
     data: DataSet,
     *,
-    per: Per = "structure",
+    per: ScorePer = "structure",
     scale: str | float | None = None,
     regularizer: float | str | None = None,
     energy_weight: float | None = None,
@@ -133,14 +135,15 @@ def score(
     inputs: InputOptions | None = None,
     progress: Progress = no_progress,
 ) -> Scores:
-    """Compute the rigidity of every structure, atom, force or stress of a data set.
+    """Compute the rigidity of every structure, atom, force, stress or component of a data set.
 
     Parameters
     ----------
     hessian : path or HessianRecord
     data : path, Features, ndarray of shape (S, D), or several
-    per : {"structure", "atom", "force", "stress"}
-        PR of structures, LPR of atoms, or PR of every component of forces or stresses.
+    per : {"structure", "atom", "force", "stress", "component", "atom-component"}
+        PR of structures, LPR of atoms, PR of every component of forces or stresses, or CPR of
+        structures or LCPR of atoms of every named block of features.
     scale, regularizer, energy_weight, force_weight, stress_weight, reduction, prior : optional
         In place of what the Hessian stores.
     inputs : InputOptions, optional
@@ -166,7 +169,7 @@ def score(
     )
     record = override(load_hessian(hessian), options)
     given = open_input(
-        _as_tuple(data),
+        as_tuple(data),
         "scored",
         inputs,
         needs_atoms=per == "atom",
@@ -213,7 +216,7 @@ def calibrate(
     """
     record = load_hessian(hessian)
     opened = open_input(
-        _as_tuple(valid),
+        as_tuple(valid),
         "validation",
         inputs,
         needs_atoms=False,
@@ -267,7 +270,7 @@ def ensemble(
     record = load_hessian(hessian)
     per = "structure" if options is None else options.per
     given = open_input(
-        _as_tuple(data),
+        as_tuple(data),
         "predicted",
         inputs,
         needs_atoms=per == "atom",
@@ -283,7 +286,7 @@ def ensemble(
 
 def select(
     pool: DataSet,
-    n_to_select: int,
+    n_to_select: int | None = None,
     *,
     train: DataSet | None = None,
     hessian: str | Path | HessianRecord | None = None,
@@ -297,6 +300,11 @@ def select(
     stop_gain: float | None = None,
     stop_pr: float | None = None,
     seed: int = 0,
+    constraints: ConstraintOptions | None = None,
+    refine: int = 0,
+    bound: bool = False,
+    explain: bool | None = None,
+    writers: WriteOptions | None = None,
     energy: EnergyKind | None = None,
     intercept: InterceptKind | None = None,
     scale: str | float | None = None,
@@ -322,7 +330,8 @@ def select(
     ----------
     pool : path, Features, ndarray of shape (C, D), or several
         Candidates.
-    n_to_select : int
+    n_to_select : int, optional
+        May be left out where the constraints have a budget.
     train : path, Features, ndarray of shape (S, D), or several, optional
         Training set; or give `hessian`.
     hessian : path or HessianRecord, optional
@@ -331,7 +340,7 @@ def select(
     objective : str
         "mean-pr", "mean-log-pr", "min-pr", "mean-variance" or "log-det".
     strategy : {"pr", "random", "fps", "leverage"}
-    target_per : {"structure", "atom"}
+    target_per : {"structure", "atom", "component"}
     target_weight : str, optional
         Column of the targets that holds weights.
     exclude_train : bool
@@ -342,6 +351,16 @@ def select(
         Stop early; see `SelectOptions`.
     seed : int
         For the random strategy.
+    constraints : ConstraintOptions, optional
+        Budget, quotas, distances, and what was chosen before.
+    refine : int
+        Sweeps of exchanges after the greedy search.
+    bound : bool
+        Bound what any selection can gain.
+    explain : bool, optional
+        Note which targets each pick helps; by default where an output is written.
+    writers : WriteOptions, optional
+        Files for other programs in the output.
     energy, intercept, scale, regularizer, allow_duplicates : optional
         As for `hessian`.
     energy_weight, force_weight, stress_weight, reduction, prior, loss : optional
@@ -373,9 +392,9 @@ def select(
     )
     request = SelectRequest(
         options=options,
-        pool=_as_tuple(pool),
-        target=() if target is None else _as_tuple(target),
-        train=() if train is None else _as_tuple(train),
+        pool=as_tuple(pool),
+        target=() if target is None else as_tuple(target),
+        train=() if train is None else as_tuple(train),
         hessian=hessian,
         hessian_options=HessianOptions(
             energy,
@@ -398,6 +417,11 @@ def select(
         output=output,
         overwrite=overwrite,
         checkpoint=checkpoint,
+        constraints=constraints or ConstraintOptions(),
+        refine=refine,
+        bound=bound,
+        explain=output is not None if explain is None else explain,
+        writers=writers,
     )
     with SelectRun(request, progress) as run:
         selection = run.run()
@@ -406,7 +430,7 @@ def select(
     return selection
 
 
-def _as_tuple(data: Any) -> tuple[DataArgument, ...]:
+def as_tuple(data: Any) -> tuple[DataArgument, ...]:
     """Take one argument for a set of one."""
     single = isinstance(data, (str, Path, Features, np.ndarray))
     return (data,) if single else tuple(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -70,6 +70,8 @@ class CandidateRows:
         Says what rows are and what each kind counts.
     weights : Weights, optional
         Of structures.
+    kinds : collection of {"force", "stress"}, optional
+        Kinds of gradient row; by default those that the pool has and the loss counts.
 
     Raises
     ------
@@ -77,11 +79,17 @@ class CandidateRows:
         If no row of the pool has any weight.
     """
 
-    def __init__(self, pool: Dataset, record: HessianRecord, weights: Weights | None = None):
+    def __init__(
+        self,
+        pool: Dataset,
+        record: HessianRecord,
+        weights: Weights | None = None,
+        kinds: Collection[RowKind] | None = None,
+    ) -> None:
         self._pool = pool
         self._form = row_form(record)
         self._weights = weights
-        self._kinds = gradient_kinds(record, pool)
+        self._kinds = tuple(gradient_kinds(record, pool) if kinds is None else kinds)
         self._factors = {kind: np.sqrt(kind_weight(record, kind)) for kind in self._kinds}
         energy_weight = kind_weight(record, "energy")
         self._n_energies = int(energy_weight > 0.0)
@@ -110,6 +118,11 @@ class CandidateRows:
     def n_columns(self) -> int:
         """Width of a row."""
         return self._form.n_columns
+
+    @property
+    def kinds(self) -> tuple[RowKind, ...]:
+        """Kinds of gradient row that candidates have."""
+        return self._kinds
 
     @property
     def are_single(self) -> bool:

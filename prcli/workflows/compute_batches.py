@@ -135,22 +135,22 @@ class Describer:
         self._places = places
         self._limit = np.float64(np.finfo(request.dtype).max)
 
-    def batches(self, start: int) -> Iterator[Batch]:
-        """Describe structures from `start` on; others are read and written meanwhile.
+    def batches(self, spans: Iterable[range]) -> Iterator[Batch]:
+        """Describe runs of structures; others are read and written meanwhile.
 
         Raises
         ------
         FeatureError
             If a structure cannot be described, or its features are misshaped or not finite.
         """
-        yield from _one_ahead(self._describe, self._gather(start))
+        gathered = (batch for span in spans for batch in self._gather(span))
+        yield from _one_ahead(self._describe, gathered)
 
-    def _gather(self, start: int) -> Iterator[tuple[int, list[Atoms]]]:
+    def _gather(self, positions: range) -> Iterator[tuple[int, list[Atoms]]]:
         """Read as many structures as may be described together, with the first one's position."""
         held: list[Atoms] = []
         cost = 0
-        positions = range(start, len(self._frames.frame))
-        for position, structure in enumerate(self._structures.read(positions), start):
+        for position, structure in enumerate(self._structures.read(positions), positions.start):
             check_structure(self._featurizer, structure, self._where(position, position + 1))
             its_cost = self._featurizer.n_bytes(structure, self._request.kinds)
             if held and cost + its_cost > BATCH_BYTES:
@@ -159,7 +159,7 @@ class Describer:
             held.append(structure)
             cost += its_cost
         if held:
-            yield len(self._frames.frame) - len(held), held
+            yield positions.stop - len(held), held
 
     def _describe(self, batch: tuple[int, list[Atoms]]) -> Batch:
         """Describe a batch and bring its rows into the form in which they are stored."""

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from prcli.data.featurizer_settings import NAME
-from prcli.data.publish import check_not_input, check_output
+from prcli.data.publish import check_not_input, check_output, unfinished_files
 from prcli.data.slices import split_slice
-from prcli.elements import ATOMIC_NUMBERS, SYMBOLS
+from prcli.elements import SYMBOLS
 from prcli.errors import FormatError, InputFileError, MismatchError, OutputError, RequestError
 from prcli.features.featurizer import Featurizer, FeaturizerOptions, make_featurizer
+from prcli.wording import counted
 from prcli.workflows.compute_batches import check_structure
 from prcli.workflows.compute_request import ComputeRequest
 from prcli.workflows.geometries import Structures, Survey
@@ -25,10 +25,17 @@ from prcli.workflows.import_rows import ImportFrames
 
 logger = logging.getLogger(__name__)
 
+#: Features from which on the cost of a Hessian is worth a word.
+MANY_FEATURES = 2000
+
+#: Files that a message names.
+_NAMED = 3
+
 
 def check_paths(request: ComputeRequest) -> None:
     """Refuse, before anything is read, outputs that could not be written."""
     check_output(request.output, request.overwrite)
+    _say_unfinished(request.output)
     inputs = [split_slice(request.structures)[0]]
     if isinstance(request.hypers, (str, os.PathLike)):
         inputs.append(os.fspath(request.hypers))
@@ -38,6 +45,21 @@ def check_paths(request: ComputeRequest) -> None:
     if request.checkpoint_path is not None:
         check_output(request.checkpoint_path, overwrite=True)
         check_not_input(request.checkpoint_path, [*inputs, request.output])
+
+
+def _say_unfinished(output: str) -> None:
+    """Name what runs that were killed have left, which takes as much space as a store."""
+    found = unfinished_files(output)
+    if found:
+        size = sum(path.stat().st_size for path in found if path.exists())
+        logger.warning(
+            "%s of %s (%.0f MiB), left by runs that were killed: remove what no other run is "
+            "writing now: %s",
+            counted(len(found), "unfinished file"),
+            output,
+            size / 2**20,
+            " ".join(map(str, found[:_NAMED])) + " …" * (len(found) > _NAMED),
+        )
 
 
 def model_path(hypers: Mapping[str, Any] | None) -> str | None:
@@ -112,24 +134,6 @@ def _read_toml(path: str) -> dict[str, Any]:
         ) from error
 
 
-def parse_species(symbols: tuple[str, ...] | None) -> tuple[int, ...] | None:
-    """Turn symbols into atomic numbers, increasing."""
-    if symbols is None:
-        return None
-    for symbol in symbols:
-        if symbol not in ATOMIC_NUMBERS:
-            near = difflib.get_close_matches(symbol.capitalize(), SYMBOLS, n=1)
-            raise RequestError(
-                f"element {symbol!r} is not known",
-                where="--species",
-                expected="chemical symbols such as C,H,O",
-                remedy=f"did you mean {near[0]!r}?" if near else None,
-            )
-    if not symbols:
-        raise RequestError("there is no element", where="--species", expected="one or more")
-    return tuple(sorted({ATOMIC_NUMBERS[symbol] for symbol in symbols}))
-
-
 def prepare_featurizer(
     request: ComputeRequest,
     hypers: Mapping[str, Any] | None,
@@ -148,17 +152,40 @@ def prepare_featurizer(
     )
     featurizer = make_featurizer(request.featurizer, options)
     logger.info("%s: %d features per atom", featurizer.name, featurizer.n_features)
+    _say_width(featurizer)
     for name, value in featurizer.settings.items():
         logger.debug("%s: %s %s", featurizer.name, name, value)
     if hypers is None and featurizer.settings.get("hypers"):
         logger.info("default hyperparameters: %s", featurizer.settings["hypers"])
-    has_model = model_path(hypers) is not None
-    if request.species is None and len(species) > 1 and not has_model:
+    # Functions and models have columns of their own, whatever the elements.
+    by_element = "species" in featurizer.settings and model_path(hypers) is None
+    if request.species is None and len(species) > 1 and by_element:
         symbols = ",".join(SYMBOLS[number] for number in species)
         logger.info(
             "columns for the elements that occur; for other sets give --species %s", symbols
         )
     return featurizer
+
+
+def _say_width(featurizer: Featurizer) -> None:
+    """Say what many features cost, and what makes them fewer."""
+    n, settings = featurizer.n_features, featurizer.settings
+    if n <= MANY_FEATURES or "hypers" not in settings:
+        return
+    ways = []
+    if settings.get("per_species"):
+        n_species = len(cast("Sequence[str]", settings["species"]))
+        ways.append(f"--no-per-species ({n // n_species}; all elements share columns)")
+    if settings.get("distinct") is False:
+        ways.append("--distinct (the same rigidities)")
+    ways.append("smaller hyperparameters, such as max_radial and max_angular")
+    logger.info(
+        "D = %d is large: a Hessian takes time as D³ and memory as D², here %s a matrix; fewer "
+        "features: %s",
+        n,
+        f"{8 * n * n / 2**20:.0f} MiB",
+        ", ".join(ways),
+    )
 
 
 def check_species(

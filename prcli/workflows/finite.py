@@ -13,6 +13,7 @@ from prcli.data.dataset import Part
 from prcli.data.feature_table import FeatureTable
 from prcli.data.row_array import RowArray
 from prcli.errors import RequestError
+from prcli.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +61,9 @@ def without_invalid(part: Part) -> list[Part]:
         return [part]
     dropped = [position for position in part.positions if position in bad]
     logger.warning(
-        "%s: %d structures left out because a feature is not finite: %s",
+        "%s: %s left out because a feature is not finite: %s",
         part.table.label,
-        len(dropped),
+        counted(len(dropped), "structure"),
         ", ".join(map(str, dropped)),
     )
     if not keep.any():

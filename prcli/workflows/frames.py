@@ -19,6 +19,7 @@ from prcli.data.structure_file import index_structures, read_frames
 from prcli.data.structure_formats import StructureFormat, find_format
 from prcli.errors import InputFileError, MismatchError, RequestError
 from prcli.records import FileStamp
+from prcli.wording import counted
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Frames:
         self._offset = np.full(data.n_structures, -1, dtype=np.int64)
         #: Formats of the files, by number, that have to be converted.
         self._formats: dict[int, StructureFormat] = {}
+        self._notes: dict[int, ConversionNotes] = {}
         if structures:
             self.paths = self._replace(structures)
         else:
@@ -66,18 +68,22 @@ class Frames:
         yield from self._read(indices, {})
 
     def copy(self, indices: Sequence[int] | NDArray[np.intp]) -> Iterator[bytes]:
-        """Yield frames in the order given, to be written; say which are not copies.
+        """Yield frames in the order given, to be written; `say_converted` tells what is no copy.
 
         Raises
         ------
         MismatchError
             If a frame has another number of atoms than the features say.
         """
-        notes: dict[int, ConversionNotes] = {}
-        yield from self._read(indices, notes)
-        for number, note in sorted(notes.items()):
-            what = f"{note.n_structures} structures of {self.paths[number]}"
-            logger.warning("%s (%s) were %s", what, self._formats[number].title, note)
+        yield from self._read(indices, self._notes)
+
+    def say_converted(self) -> None:
+        """Say which of the frames that have been written are not copies, once."""
+        for number, note in sorted(self._notes.items()):
+            what = f"{counted(note.n_structures, 'structure')} of {self.paths[number]}"
+            were = "was" if note.n_structures == 1 else "were"
+            logger.warning("%s (%s) %s %s", what, self._formats[number].title, were, note)
+        self._notes.clear()
 
     def _read(
         self, indices: Sequence[int] | NDArray[np.intp], notes: dict[int, ConversionNotes]
@@ -116,7 +122,7 @@ class Frames:
                 raise RequestError(
                     "the structures behind the features are not known",
                     where=table.label,
-                    remedy="name the extxyz file with --structures, or use --indices",
+                    remedy="name the extxyz file with --structures; tables and --indices need none",
                 )
             where = table.path if isinstance(table, FeatureStore) else table.label
             positions = np.array(part.positions)

@@ -14,7 +14,7 @@ from prcli.data.featurizer_settings import check_same_settings
 from prcli.data.hessian_record import ROW_KINDS, HessianRecord
 from prcli.errors import DuplicateRowsError, MismatchError, RequestError
 from prcli.numerics.square_root import SquareRoot
-from prcli.records import Intercept, Progress, RowKind, no_progress
+from prcli.records import ALONE, Communicator, Intercept, Progress, RowKind, no_progress
 from prcli.workflows.agreement import agree
 from prcli.workflows.hessian_options import (
     HessianOptions,
@@ -28,8 +28,9 @@ from prcli.workflows.kind_weights import say_defaults, settle_weights
 from prcli.workflows.loss_options import LossOptions
 from prcli.workflows.model import warn_about_descriptors
 from prcli.workflows.prior import load_prior
+from prcli.workflows.ranked_rows import RankedRows
 from prcli.workflows.rows import RowForm, elements_of
-from prcli.workflows.training_rows import TrainingRows, kinds_of
+from prcli.workflows.training_rows import TrainingRows, kinds_of, warn_of_nothing
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
@@ -40,6 +41,7 @@ def sum_hessian(
     records: Sequence[HessianRecord],
     options: HessianOptions,
     progress: Progress = no_progress,
+    communicator: Communicator = ALONE,
 ) -> HessianRecord:
     """Add up the rows of data sets and of finished Hessians.
 
@@ -51,6 +53,8 @@ def sum_hessian(
         Hessians to merge.
     options : HessianOptions
     progress : callable
+    communicator : Communicator
+        Ranks divide the structures of every data set; each gets the sum.
 
     Returns
     -------
@@ -70,10 +74,13 @@ def sum_hessian(
     check_settled(options, records)
     for data in datasets:
         warn_about_descriptors(data)
-    parts = _training_rows(datasets, records, form, options)
+    parts = _training_rows(datasets, records, form, options, communicator)
     for rows in parts:
         rows.check()
-    merged = _merge([*records, *(rows.record(progress) for rows in parts)])
+    summed = [rows.record(progress) for rows in parts]
+    for record, data in zip(summed, datasets, strict=True):
+        warn_of_nothing(record, data)
+    merged = _merge([*records, *summed])
     if not options.allow_duplicates:
         check_duplicates(merged.digests, records, datasets)
     return with_options(merged, options, records, float32=_has_float32(datasets))
@@ -122,18 +129,21 @@ def _training_rows(
     records: Sequence[HessianRecord],
     form: RowForm,
     options: HessianOptions,
-) -> list[TrainingRows]:
+    communicator: Communicator,
+) -> list[TrainingRows] | list[RankedRows]:
     """Decide which kinds of row are summed, and how they are weighed."""
     if not datasets:
         refuse_keys(options.loss)
     loss = loss_for_data(options.loss, records)
     needed = needed_kinds(datasets, records, options, loss)
-    parts = []
-    for data in datasets:
-        own = [kind for kind in kinds_of(data) if kind in needed]
-        # A set of which nothing is needed is asked for what its energies lack.
-        parts.append(TrainingRows(data, form, loss, own or ["energy"]))
-    return parts
+    # A set of which nothing is needed is asked for what its energies lack.
+    kinds: list[list[RowKind]] = [
+        [kind for kind in kinds_of(data) if kind in needed] or ["energy"] for data in datasets
+    ]
+    sets = list(zip(datasets, kinds, strict=True))
+    if communicator.size == 1:
+        return [TrainingRows(data, form, loss, own) for data, own in sets]
+    return [RankedRows(data, form, loss, own, communicator) for data, own in sets]
 
 
 def needed_kinds(

@@ -9,7 +9,7 @@ from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import make_provenance, stamp_file
 from prcli.data.publish import check_not_input, check_output
 from prcli.data.shards import Shard
-from prcli.records import FileStamp, Progress, no_progress
+from prcli.records import ALONE, Communicator, FileStamp, Progress, no_progress
 from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.hessian_shard import check_sharded, sum_shard
@@ -27,6 +27,7 @@ from prcli.workflows.inputs import (
 from prcli.workflows.model import full_factor
 from prcli.workflows.number_settings import number_settings
 from prcli.workflows.prior import prior_files
+from prcli.workflows.rank_limits import check_ranks
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,19 @@ class HessianRequest:
     with_provenance: bool = True
 
 
-def build_hessian(request: HessianRequest, progress: Progress = no_progress) -> HessianRecord:
+def build_hessian(
+    request: HessianRequest,
+    progress: Progress = no_progress,
+    communicator: Communicator = ALONE,
+) -> HessianRecord:
     """Sum the inputs and write the Hessian file.
+
+    Parameters
+    ----------
+    request : HessianRequest
+    progress : callable
+    communicator : Communicator
+        Ranks divide the structures among them; rank 0 writes.
 
     Returns
     -------
@@ -71,7 +83,9 @@ def build_hessian(request: HessianRequest, progress: Progress = no_progress) -> 
         If inputs do not fit each other, the Hessian is singular (that of a shard may be), or
         the file cannot be written.
     """
-    check_output(request.output, request.overwrite)
+    if communicator.rank == 0:
+        check_output(request.output, request.overwrite)
+    check_ranks(communicator, request.inputs, request.input_options, request.shard)
     priors = prior_files(request.options.prior)
     check_not_input(request.output, [*paths_of(request.inputs), *priors])
     data, paths = split_hessians(request.inputs)
@@ -91,7 +105,7 @@ def build_hessian(request: HessianRequest, progress: Progress = no_progress) -> 
         with opened as train:
             stamps += stamps_of(train)
             if request.shard is None:
-                record = sum_hessian([train], records, request.options, progress)
+                record = sum_hessian([train], records, request.options, progress, communicator)
             else:
                 record = sum_shard(train, request.shard, request.options, progress)
     else:
@@ -104,5 +118,6 @@ def build_hessian(request: HessianRequest, progress: Progress = no_progress) -> 
     else:
         settings["shard"] = str(request.shard)
     provenance = make_provenance(stamps, settings) if request.with_provenance else None
-    write_hessian(request.output, record, provenance, request.overwrite)
+    if communicator.rank == 0:
+        write_hessian(request.output, record, provenance, request.overwrite)
     return record

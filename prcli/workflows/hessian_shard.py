@@ -10,22 +10,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.shards import Shard, take_shard
-from prcli.errors import ExpressionError, RequestError
+from prcli.errors import RequestError
 from prcli.records import Progress, no_progress
-from prcli.workflows.frames import Frames
 from prcli.workflows.hessian import check_duplicates, common_form, needed_kinds
 from prcli.workflows.hessian_options import HessianOptions, with_options
-from prcli.workflows.inner_loss import WEIGHT_KEYS
 from prcli.workflows.loss_options import LossOptions
 from prcli.workflows.model import warn_about_descriptors
 from prcli.workflows.prior import load_prior
-from prcli.workflows.structure_columns import StructureColumns
-from prcli.workflows.training_rows import TrainingRows
+from prcli.workflows.ranked_rows import present_keys
+from prcli.workflows.training_rows import TrainingRows, warn_of_nothing
 
 logger = logging.getLogger(__name__)
 
@@ -91,29 +88,16 @@ def sum_shard(
     warn_about_descriptors(data)
     loss = options.loss or LossOptions()
     kinds = needed_kinds([data], [], options, loss)
-    rows = TrainingRows(share, form, _present_keys(loss, data, share), kinds or ["energy"])
+    loss, absent = present_keys(loss, data, share)
+    for key in absent:
+        logger.warning("no structure of this shard has %s: all count as 1", key)
+    rows = TrainingRows(share, form, loss, kinds or ["energy"])
     rows.check()
     record = replace(rows.record(progress), featurizer=data.featurizer)
+    warn_of_nothing(record, share)
     if not data.has_atoms:
         # Merging would find that a part of the whole knows nothing of atoms.
         record = replace(record, sum_sq_atoms=0.0, n_atoms=0)
     if not options.allow_duplicates:
         check_duplicates(record.digests, [], [share])
     return with_options(record, options, kinds=kinds, float32="float32" in share.dtypes)
-
-
-def _present_keys(loss: LossOptions, data: Dataset, share: Dataset) -> LossOptions:
-    """Leave out keys of weights that no structure of the share has, but others of the set."""
-    names = [name for name in WEIGHT_KEYS if getattr(loss, name) is not None]
-    columns = StructureColumns(share, lambda: Frames(share))
-    for name in names:
-        key = getattr(loss, name)
-        try:
-            columns.fetch([key])
-        except ExpressionError:
-            # Refuses a key that is nowhere.
-            StructureColumns(data, lambda: Frames(data)).fetch([key])
-            logger.warning("no structure of this shard has %s: all count as 1", key)
-            absent: dict[str, Any] = {name: None}
-            loss = replace(loss, **absent)
-    return loss

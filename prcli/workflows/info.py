@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import svdvals
 
 from prcli.data.checkpoint import read_checkpoint
@@ -22,7 +23,7 @@ from prcli.data.store_schema import format_blocks
 from prcli.data.structure_file import index_structures
 from prcli.elements import SYMBOLS
 from prcli.errors import FormatError, RankError
-from prcli.numerics.square_root import condition_number
+from prcli.numerics.condition import condition_of
 from prcli.records import RowKind
 from prcli.workflows.kind_weights import WEIGHT_NAMES
 from prcli.workflows.model import effective_parameters, full_factor, scaled_data_factor, scales
@@ -156,19 +157,28 @@ def _weight(record: HessianRecord, kind: RowKind) -> float:
 
 def _spectrum(record: HessianRecord) -> list[tuple[str, str]]:
     """Rank of the data, condition number of R, and the effective number of parameters."""
-    data = scaled_data_factor(record)
-    singular = svdvals(data)
-    tolerance = len(singular) * np.finfo(np.float64).eps * singular[0]
-    rank = int(np.count_nonzero(singular > tolerance))
+    rank = _rank(scaled_data_factor(record))
     try:
-        factor = full_factor(record) / scales(record)
+        factor = full_factor(record)
     except RankError:
         return [("rank_of_data", str(rank)), ("condition_number", "inf")]
+    condition = condition_of(factor / scales(record))
     return [
         ("rank_of_data", str(rank)),
-        ("condition_number", f"{condition_number(factor):.4g}"),
-        ("effective_parameters", f"{effective_parameters(record):.6g}"),
+        (condition.name, f"{condition.number:.4g}"),
+        ("effective_parameters", f"{effective_parameters(record, factor):.6g}"),
     ]
+
+
+def _rank(factor: NDArray[np.float64]) -> int:
+    """Count the directions that rows determine."""
+    epsilon = float(np.finfo(np.float64).eps)
+    # Fewer structures than features leave rows of rounding errors, which are below the tolerance
+    # together, too.
+    lengths = np.linalg.norm(factor, axis=1)
+    singular = svdvals(factor[lengths > epsilon * lengths.max(initial=0.0)])
+    tolerance = factor.shape[1] * epsilon * singular.max(initial=0.0)
+    return int(np.count_nonzero(singular > tolerance))
 
 
 def _intercept_text(kind: str, species: tuple[int, ...]) -> str:

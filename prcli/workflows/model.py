@@ -85,12 +85,15 @@ def kind_weight(record: HessianRecord, kind: RowKind) -> float:
 
 def data_factor(record: HessianRecord) -> FloatArray:
     """Factor of the weighted rows of all kinds, unscaled, without prior, shape (D', D')."""
-    root = SquareRoot(record.n_columns)
+    root: SquareRoot | None = None
     for kind, factor in record.R.items():
         weight = kind_weight(record, kind)
-        if weight > 0.0:
+        if weight > 0.0 and root is None:
+            # To add to nothing would cost as much as a factorization.
+            root = SquareRoot.from_factor(np.sqrt(weight) * factor)
+        elif weight > 0.0 and root is not None:
             root.merge(np.sqrt(weight) * factor)
-    return root.factor
+    return (root or SquareRoot(record.n_columns)).factor
 
 
 def scales(record: HessianRecord) -> FloatArray:
@@ -140,13 +143,15 @@ def full_factor(record: HessianRecord) -> FloatArray:
         return with_prior(data_factor(record), unscaled_prior_root(record), record.regularizer)
 
 
-def effective_parameters(record: HessianRecord) -> float:
+def effective_parameters(record: HessianRecord, factor: FloatArray | None = None) -> float:
     """Effective number of parameters, D' − ς² tr(H⁻¹P): how many the data determine.
 
     It is the sum of the leverages |R⁻ᵀ g|² over the rows of the data factor, which loses no
-    digits where few parameters are determined.
+    digits where few parameters are determined. `factor` is R, as `full_factor` gives it, where
+    it is at hand.
     """
-    return float(squared_norms(whiten(data_factor(record), full_factor(record))).sum())
+    factor = full_factor(record) if factor is None else factor
+    return float(squared_norms(whiten(data_factor(record), factor)).sum())
 
 
 def posterior(record: HessianRecord) -> Posterior:

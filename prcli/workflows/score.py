@@ -1,4 +1,4 @@
-"""Rigidities of structures, atoms, forces and stresses, streamed."""
+"""Rigidities of structures, atoms, forces, stresses and components, streamed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from prcli.data.checks import atom_offsets
 from prcli.data.dataset import Dataset
 from prcli.data.gradient_blocks import gradient_blocks
 from prcli.data.hessian_record import HessianRecord
+from prcli.data.shards import share_of_rank
 from prcli.errors import FeatureError, RequestError
-from prcli.numerics.rigidity import reciprocal, rigidities
-from prcli.records import Progress, no_progress
+from prcli.numerics.components import ComponentFactors, component_rows
+from prcli.numerics.rigidity import rigidities
+from prcli.parallel.pieces import pieces_of_all
+from prcli.records import ALONE, Communicator, Progress, no_progress
+from prcli.workflows.components import WHOLES, blocks_of, check_blocks_named
 from prcli.workflows.gradient_rows import gradient_rows
+from prcli.workflows.health import HealthCheck
 from prcli.workflows.model import (
     check_fits,
     full_factor,
@@ -26,18 +31,12 @@ from prcli.workflows.model import (
     warn_about_training,
 )
 from prcli.workflows.rows import EnergyRows, RowForm, local_blocks
+from prcli.workflows.scores import Per, ScorePer, Scores, ranks_of
 
 logger = logging.getLogger(__name__)
 
-Per: TypeAlias = Literal["structure", "atom", "force", "stress"]
 GradientKind: TypeAlias = Literal["force", "stress"]
 FloatArray = NDArray[np.float64]
-
-#: Components of the force on an atom, and of the stress of a structure, in the order of rows.
-COMPONENTS: dict[Per, tuple[str, ...]] = {
-    "force": ("x", "y", "z"),
-    "stress": ("xx", "yy", "zz", "yz", "xz", "xy"),
-}
 
 #: Options of ``prcli features import`` that bring gradients in.
 _GRADIENT_OPTIONS: dict[GradientKind, str] = {
@@ -46,101 +45,13 @@ _GRADIENT_OPTIONS: dict[GradientKind, str] = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Rigidities of a data set.
-
-    Only rigidities and ranks are kept for every row; where a row belongs is worked out from
-    `offsets` when it is asked for.
-
-    Attributes
-    ----------
-    per : {"structure", "atom", "force", "stress"}
-    rigidity : ndarray of shape (M,)
-        PR of each structure, LPR of each atom, or PR of each component of a force or stress, in
-        the order of the set; forces atom by atom in x, y, z, stresses in Voigt order.
-    rank : ndarray of shape (M,)
-        1 for the least rigid; equal rigidities in the order of the set.
-    offsets : ndarray of shape (S + 1,)
-        Rows of structure i are ``offsets[i]:offsets[i + 1]``; there may be none.
-    species : ndarray of shape (M,) or None
-        Atomic numbers of the atoms, 0 where they are not known.
-    alpha : float or None
-        Calibration factor, if the Hessian has it: eV/atom for structures (eV for total
-        energies), eV for atoms, eV/Å for forces, eV/Å³ for stresses.
-    """
-
-    per: Per
-    rigidity: FloatArray
-    rank: NDArray[np.integer]
-    offsets: NDArray[np.int64]
-    species: NDArray[np.uint8] | None
-    alpha: float | None
-
-    @property
-    def structure(self) -> NDArray[np.int64]:
-        """(M,) structure that a row belongs to."""
-        return np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-
-    @property
-    def atom(self) -> NDArray[np.int64] | None:
-        """(M,) position in the structure of the atom that a row belongs to."""
-        if self.per not in ("atom", "force"):
-            return None
-        place = np.arange(len(self.rigidity)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
-        return place // self.n_components
-
-    @property
-    def component(self) -> NDArray[np.uint8] | None:
-        """(M,) axis of a force, 0 to 2, or component of a stress in Voigt order, 0 to 5."""
-        if self.per not in COMPONENTS:
-            return None
-        components = np.arange(self.n_components, dtype=np.uint8)
-        return np.tile(components, len(self.rigidity) // self.n_components)
-
-    @property
-    def n_components(self) -> int:
-        """Rows that belong together: 3 for a force, 6 for a stress, else 1."""
-        return len(COMPONENTS.get(self.per, "1"))
-
-    @property
-    def trace(self) -> FloatArray | None:
-        """Trace of the covariance G H⁻¹ Gᵀ of each force or stress: the sum of its 1/PR.
-
-        (M/3,) for forces, one per atom, (M/6,) for stresses, one per structure. A pure number;
-        times α² it is the sum of the variances of the components.
-        """
-        return None if self.per not in COMPONENTS else self.traces_of(slice(None))
-
-    def traces_of(self, groups: slice | NDArray[np.int64]) -> FloatArray:
-        """Traces of some of the forces or stresses, counted over all."""
-        rigidity = self.rigidity.reshape(-1, self.n_components)[groups]
-        traces: FloatArray = reciprocal(rigidity).sum(axis=1)
-        return traces
-
-    def locate(self, rows: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-        """Find the structures of some rows, and the places of the rows within them."""
-        structure = np.searchsorted(self.offsets, rows, side="right") - 1
-        return structure, rows - self.offsets[structure]
-
-    @property
-    def sigma(self) -> FloatArray | None:
-        """Standard deviation α/√PR of each prediction."""
-        return None if self.alpha is None else self.alpha / np.sqrt(self.rigidity)
-
-    @property
-    def n_infinite(self) -> int:
-        """Rows of zeros, which every training set holds infinitely firmly."""
-        return int(np.count_nonzero(np.isinf(self.rigidity)))
-
-
 def score(
     record: HessianRecord,
     data: Dataset,
-    per: Per = "structure",
+    per: ScorePer = "structure",
     progress: Progress = no_progress,
 ) -> Scores:
-    """Compute the rigidity of every structure, atom, or component of forces or stresses.
+    """Compute the rigidity of every structure, atom, or component of any of these.
 
     Features are read block by block; only two numbers a row are kept.
 
@@ -149,7 +60,7 @@ def score(
     record : HessianRecord
     data : Dataset
         For forces and stresses, structures without such rows are passed over.
-    per : {"structure", "atom", "force", "stress"}
+    per : {"structure", "atom", "force", "stress", "component", "atom-component"}
     progress : callable
 
     Returns
@@ -166,29 +77,102 @@ def score(
 
 
 def score_rows(
-    record: HessianRecord, data: Dataset, per: Per, progress: Progress = no_progress
+    record: HessianRecord,
+    data: Dataset,
+    per: ScorePer,
+    progress: Progress = no_progress,
+    communicator: Communicator = ALONE,
 ) -> Scores:
-    """Score as `score` a set, or a share of one that may lack such rows, that was checked."""
+    """Score as `score` a set, or a share of one that may lack such rows, that was checked.
+
+    Ranks divide the structures among them; rank 0 gets all scores, the others none.
+    """
     warn_about_training(record, data)
     warn_about_descriptors(data)
     warn_of_missing(data, per)
-    factor = full_factor(record)
     offsets = row_offsets(data, per)
+    blocks = blocks_of(record, per)
+    factor = full_factor(record)
+    share, first = share_of_rank(data, communicator)
+    start = int(offsets[first])
+    check = HealthCheck(record, factor, int(offsets[-1]), start)
+    own = iter(()) if share is None else _scored_blocks(record, share, per, factor, check, start)
+    if communicator.rank:
+        offsets = offsets[:1]
     values, done = np.empty(int(offsets[-1])), 0
     species = None
-    if per == "atom" and any(part.table.species is not None for part in data.parts):
+    if per in ("atom", "atom-component") and any(
+        part.table.species is not None for part in data.parts
+    ):
         species = np.zeros(len(values), dtype=np.uint8)
-    for rows, numbers in row_blocks(data, row_form(record), per):
-        here = slice(done, done + len(rows))
-        values[here] = rigidities(rows, factor, overwrite=True)
-        if species is not None and numbers is not None:
-            species[here] = numbers
-        done += len(rows)
+    for block in pieces_of_all(communicator, own):
+        here = slice(block.start, block.start + len(block.values))
+        values[here] = block.values
+        if species is not None and block.species is not None:
+            species[here] = block.species
+        done += len(block.values)
         progress("score", done, len(values))
-    return Scores(per, values, ranks_of(values), offsets, species, alpha_of(record, per))
+    check.gather(communicator)
+    ranks, alpha = ranks_of(values), alpha_of(record, per)
+    return Scores(per, values, ranks, offsets, species, alpha, check.result(), tuple(blocks))
 
 
-def check_scorable(record: HessianRecord, data: Dataset, per: Per) -> None:
+def score_piece(record: HessianRecord, data: Dataset, per: ScorePer, factor: FloatArray) -> Scores:
+    """Score a piece of a set as `score_rows`, with the factor at hand and without messages."""
+    blocks = list(_scored_blocks(record, data, per, factor))
+    values = np.concatenate([np.empty(0), *(block.values for block in blocks)])
+    numbers = [block.species for block in blocks]
+    known = [each for each in numbers if each is not None]
+    return Scores(
+        per,
+        values,
+        ranks_of(values),
+        row_offsets(data, per),
+        np.concatenate(known) if known and len(known) == len(numbers) else None,
+        alpha_of(record, per),
+        blocks=tuple(blocks_of(record, per)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _ScoredBlock:
+    """Rigidities of consecutive rows, and the elements of atoms."""
+
+    start: int
+    values: FloatArray
+    species: NDArray[np.uint8] | None
+
+
+def _scored_blocks(
+    record: HessianRecord,
+    data: Dataset,
+    per: ScorePer,
+    factor: FloatArray,
+    check: HealthCheck | None = None,
+    start: int = 0,
+) -> Iterator[_ScoredBlock]:
+    """Score the share of a rank, whose first row is number `start` of all."""
+    form = row_form(record)
+    if per == "component" or per == "atom-component":
+        columns = tuple(blocks_of(record, per).values())
+        components = ComponentFactors(factor, columns)
+        for rows, numbers in row_blocks(data, form, WHOLES[per]):
+            if check is not None:
+                chosen = check.choose(len(rows) * len(columns))
+                check.look_at(component_rows(rows, columns, chosen))
+            values = components.rigidities(rows).ravel()
+            species = None if numbers is None else np.repeat(numbers, len(columns))
+            yield _ScoredBlock(start, values, species)
+            start += len(values)
+        return
+    for rows, numbers in row_blocks(data, form, per):
+        if check is not None:
+            check.look(rows)
+        yield _ScoredBlock(start, rigidities(rows, factor, overwrite=True), numbers)
+        start += len(rows)
+
+
+def check_scorable(record: HessianRecord, data: Dataset, per: ScorePer) -> None:
     """Refuse, before long work, a data set without the rows that are asked for.
 
     Raises
@@ -198,30 +182,26 @@ def check_scorable(record: HessianRecord, data: Dataset, per: Per) -> None:
     RequestError
         If `per` is unknown.
     FeatureError
-        If the rows are not there, or were reduced.
+        If the rows are not there, or were reduced, or the columns have no named blocks.
     """
     check_fits(record, data)
-    if per not in get_args(Per):
+    known = get_args(ScorePer)
+    if per not in known:
         raise RequestError(
-            "per is not known", where="--per", expected=" or ".join(get_args(Per)), got=repr(per)
+            "per is not known", where="--per", expected=" or ".join(known), got=repr(per)
         )
-    if per == "atom" and not data.has_atoms:
+    if per in WHOLES:
+        check_blocks_named(data)
+    if per in ("atom", "atom-component") and not data.has_atoms:
         raise FeatureError(
             "rigidities of atoms need features of atoms",
             where=data.label,
             expected="the dataset atoms/features",
-            remedy="import features with --convention per-atom, or use --per structure",
+            remedy="import features with --convention per-atom, or use --per "
+            + ("structure" if per == "atom" else "component"),
         )
     if per == "force" or per == "stress":
         _check_gradients(data, per)
-
-
-def ranks_of(rigidity: FloatArray) -> NDArray[np.integer]:
-    """Rank rows, 1 for the least rigid; equal ones in their order."""
-    kind = np.int32 if len(rigidity) <= np.iinfo(np.int32).max else np.int64
-    rank: NDArray[np.integer] = np.empty(len(rigidity), dtype=kind)
-    rank[np.argsort(rigidity, kind="stable")] = np.arange(1, len(rigidity) + 1, dtype=kind)
-    return rank
 
 
 def _check_gradients(data: Dataset, kind: GradientKind) -> None:
@@ -248,7 +228,7 @@ def _check_gradients(data: Dataset, kind: GradientKind) -> None:
         )
 
 
-def warn_of_missing(data: Dataset, per: Per) -> None:
+def warn_of_missing(data: Dataset, per: ScorePer) -> None:
     """Say how many structures have no rows of the kind that is asked for."""
     if per == "force" or per == "stress":
         n_missing = int(np.count_nonzero(data.gradient_counts(per) == 0))
@@ -261,8 +241,11 @@ def warn_of_missing(data: Dataset, per: Per) -> None:
             )
 
 
-def row_offsets(data: Dataset, per: Per) -> NDArray[np.int64]:
+def row_offsets(data: Dataset, per: ScorePer) -> NDArray[np.int64]:
     """(S + 1,) first row of each structure, and the number of all."""
+    if per == "component" or per == "atom-component":
+        whole: NDArray[np.int64] = row_offsets(data, WHOLES[per]) * len(data.blocks or ())
+        return whole
     if per == "structure":
         return np.arange(data.n_structures + 1)
     return atom_offsets(data.n_atoms if per == "atom" else data.gradient_counts(per))
@@ -284,7 +267,7 @@ def row_blocks(
                 yield rows, None
 
 
-def alpha_of(record: HessianRecord, per: Per) -> float | None:
+def alpha_of(record: HessianRecord, per: ScorePer) -> float | None:
     """Calibration factor of the rows."""
     if per == "force":
         return record.alpha_force

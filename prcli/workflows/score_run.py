@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -15,59 +13,51 @@ from numpy.typing import NDArray
 
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
-from prcli.data.publish import check_not_input, check_output
-from prcli.data.shards import Shard, take_shard
+from prcli.data.publish import check_not_input
+from prcli.data.shards import take_shard
 from prcli.errors import RequestError
-from prcli.records import Progress, no_progress
+from prcli.records import ALONE, Communicator, Progress, no_progress
+from prcli.wording import counted
 from prcli.workflows.frames import Frames
-from prcli.workflows.hessian_options import HessianOptions, override
-from prcli.workflows.inputs import DataArgument, InputOptions, load_hessian, open_input, paths_of
-from prcli.workflows.score import Per, Scores, alpha_of, check_scorable, score_rows
-from prcli.workflows.score_table import Limits, Order, chosen_rows, score_columns, score_table
+from prcli.workflows.health import say_health
+from prcli.workflows.hessian_options import override
+from prcli.workflows.inputs import (
+    load_hessian,
+    open_inputs,
+)
+from prcli.workflows.rank_limits import check_ranks
+from prcli.workflows.relative import (
+    Relation,
+    Relative,
+    mean_of_first,
+    mean_rigidity,
+)
+from prcli.workflows.score import check_scorable, score_rows
+from prcli.workflows.score_request import (
+    ScoreRequest,
+    check_calibrated,
+    check_unranked,
+    check_write,
+    input_sets,
+    other_files,
+)
+from prcli.workflows.score_table import chosen_rows, score_columns, score_table
 from prcli.workflows.score_write import write_scored
+from prcli.workflows.scores import ScorePer, Scores
+
+__all__ = ["ScoreRequest", "ScoreRun"]
 
 logger = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True)
-class ScoreRequest:
-    """Everything that decides a table of scores.
-
-    Attributes
-    ----------
-    hessian : path or HessianRecord
-    data : tuple of DataArgument
-    per : {"structure", "atom", "force", "stress"}
-    shard : Shard, optional
-        Only this share of the structures, without ranks, which are those of the whole.
-    order : {"rank", "file"}, optional
-        By default by rank, and of a shard as in the files.
-    top : int, optional
-        Only so many of the least rigid.
-    limits : Limits
-        Only rows whose rigidity or σ is lower or higher.
-    write : str, optional
-        Structure file to write with rigidities added.
-    structures : tuple of path
-        Structure files in place of those that the stores name.
-    hessian_options : HessianOptions
-        Numbers in place of those stored.
-    inputs : InputOptions
-    overwrite : bool
-    """
-
-    hessian: str | Path | HessianRecord
-    data: tuple[DataArgument, ...]
-    per: Per = "structure"
-    shard: Shard | None = None
-    order: Order | None = None
-    top: int | None = None
-    limits: Limits = field(default_factory=Limits)
-    write: str | None = None
-    structures: tuple[str | Path, ...] = ()
-    hessian_options: HessianOptions = field(default_factory=HessianOptions)
-    inputs: InputOptions = field(default_factory=InputOptions)
-    overwrite: bool = False
+#: What rows are called in sentences.
+_NOUNS: dict[ScorePer, str] = {
+    "structure": "structures",
+    "atom": "atoms",
+    "force": "components of forces",
+    "stress": "components of stresses",
+    "component": "components of structures",
+    "atom-component": "components of atoms",
+}
 
 
 class ScoreRun:
@@ -77,17 +67,36 @@ class ScoreRun:
     ----------
     request : ScoreRequest
     progress : callable
+    communicator : Communicator
+        Ranks divide the structures among them; rank 0 has the scores, and writes.
+
+    Attributes
+    ----------
+    scores : Scores
+    relative : Relative or None
+    data : Dataset
+    record : HessianRecord
     """
 
     scores: Scores
+    relative: Relative | None = None
     data: Dataset
     record: HessianRecord
 
-    def __init__(self, request: ScoreRequest, progress: Progress = no_progress) -> None:
+    def __init__(
+        self,
+        request: ScoreRequest,
+        progress: Progress = no_progress,
+        communicator: Communicator = ALONE,
+    ) -> None:
         if request.top is not None and request.top < 1:
             raise RequestError("--top must be at least 1", got=str(request.top))
         if request.shard is not None:
-            _check_unranked(request, request.shard)
+            check_unranked(request, request.shard)
+        if request.relative is not None:
+            request.relative.check(request.per)
+        check_ranks(communicator, request.data, request.inputs, request.shard)
+        self._communicator = communicator
         self._request = request
         self._progress = progress
         self._stack = ExitStack()
@@ -95,28 +104,29 @@ class ScoreRun:
     def __enter__(self) -> Self:
         """Open and check everything before long work starts."""
         request = self._request
-        if request.write is not None:
-            _check_write(request)
+        writes = request.write is not None and self._communicator.rank == 0
+        if writes:
+            check_write(request)
         with ExitStack() as stack:
             self.record = override(load_hessian(request.hessian), request.hessian_options)
-            data = open_input(
-                request.data,
-                "scored",
+            opened = open_inputs(
+                input_sets(request.data, request.per, request.relative),
                 request.inputs,
-                needs_atoms=request.per == "atom",
-                needs_gradients=request.per in ("force", "stress"),
-                per=request.per,
                 records=[self.record],
-                reserved=_other_files(request),
+                reserved=other_files(request),
                 progress=self._progress,
             )
-            whole = stack.enter_context(data)
-            check_scorable(self.record, whole, request.per)
+            for data in opened:
+                check_scorable(self.record, stack.enter_context(data), request.per)
+            whole, *references = opened
+            self._reference = references[0] if references else None
+            if request.relative is not None:
+                request.relative.check(request.per, whole.n_structures)
             self.data, self._first = take_shard(whole, request.shard)
             if request.limits.of_sigma:
-                _check_calibrated(self.record, request)
+                check_calibrated(self.record, request)
             self._frames = None
-            if request.write is not None:
+            if request.write is not None and writes:
                 self._frames = Frames(whole, request.structures)
                 check_not_input(request.write, self._frames.paths.values())
             self._stack = stack.pop_all()
@@ -134,22 +144,60 @@ class ScoreRun:
     def run(self) -> Scores:
         """Compute the rigidities, and write the structures where that was asked for."""
         request = self._request
-        self.scores = score_rows(self.record, self.data, request.per, self._progress)
+        self.scores = score_rows(
+            self.record, self.data, request.per, self._progress, self._communicator
+        )
+        self._relate()
         if self.scores.n_infinite:
-            logger.warning("%d rows are zero and have infinite rigidity", self.scores.n_infinite)
+            n = self.scores.n_infinite
+            are, have = ("is", "has") if n == 1 else ("are", "have")
+            logger.warning("%s %s zero and %s infinite rigidity", counted(n, "row"), are, have)
+        if self.scores.health is not None:
+            say_health(self.scores.health, _NOUNS[request.per])
         if request.write is not None and self._frames is not None:
             write_scored(
                 request.write,
                 self.scores,
                 self.data,
                 self._frames,
+                relative=self.relative,
                 first=self._first,
                 overwrite=request.overwrite,
                 progress=self._progress,
             )
-        order = request.order or ("rank" if request.shard is None else "file")
+        ranked = request.shard is None and request.relative is None
+        order = request.order or ("rank" if ranked else "file")
         self._rows = chosen_rows(self.scores, order, top=request.top, limits=request.limits)
         return self.scores
+
+    def _relate(self) -> None:
+        """Relate the rigidities to a reference, where one was given; rank 0 has them."""
+        options, reference = self._request.relative, self._reference
+        if options is None:
+            return
+        mean = None
+        if reference is not None:
+            scores = score_rows(
+                self.record, reference, self._request.per, no_progress, self._communicator
+            )
+            if self._communicator.rank == 0:
+                mean = mean_rigidity(scores, reference.label)
+        elif self._communicator.rank == 0:
+            mean = mean_of_first(self.scores, self.data.label)
+        if mean is None:
+            return
+        self.relative = Relation(options, mean).relate(self.scores)
+        below = self.relative.first_below
+        if below is None:
+            options.say_never_below()
+        else:
+            sources, source, frame = self.data.frames()
+            options.say_below(below, sources[source[below]], int(frame[below]))
+
+    @property
+    def is_below(self) -> bool:
+        """Whether a relative rigidity fell below the threshold."""
+        return self.relative is not None and self.relative.first_below is not None
 
     @property
     def n_rows(self) -> int:
@@ -161,65 +209,12 @@ class ScoreRun:
         """Names of the columns of the table."""
         names = score_columns(self.scores, self.record)
         unknown = () if self._request.shard is None else ("rank",)
-        return tuple(name for name in names if name not in unknown)
+        options = self._request.relative
+        added = () if options is None else options.columns(self._request.per)
+        return (*(name for name in names if name not in unknown), *added)
 
     def table(self) -> Iterator[Mapping[str, NDArray[np.generic]]]:
         """Yield the table in batches."""
-        return score_table(self.scores, self.data, self.columns, self._rows, self._first)
-
-
-def _check_unranked(request: ScoreRequest, shard: Shard) -> None:
-    """Refuse what needs the ranks of the whole set."""
-    named = "--order rank" if request.order == "rank" else "--top" if request.top else None
-    if named is not None:
-        raise RequestError(
-            "ranks are known only of a whole set",
-            where=f"--shard {shard}, {named}",
-            expected="the order of the files",
-            remedy="sort what all shards have written, or limit each with --below",
+        return score_table(
+            self.scores, self.data, self.columns, self._rows, self._first, self.relative
         )
-
-
-def _check_calibrated(record: HessianRecord, request: ScoreRequest) -> None:
-    """Refuse limits on σ where it is not known."""
-    if alpha_of(record, request.per) is None:
-        kind = {"force": "force", "stress": "stress"}.get(request.per, "energy")
-        raise RequestError(
-            "sigma is not known, since the Hessian is not calibrated",
-            where="--below-sigma or --above-sigma",
-            expected=f"alpha_{kind} in the Hessian",
-            remedy="run prcli calibrate on a validation set, or limit the rigidity with --below "
-            "and --above",
-        )
-
-
-def _check_write(request: ScoreRequest) -> None:
-    """Refuse an output that cannot be written, or that is read."""
-    path = str(request.write)
-    if request.per == "stress":
-        raise RequestError(
-            "rigidities of stresses cannot be written into frames",
-            where="--write",
-            expected="--per structure, --per atom or --per force",
-            remedy="take them from the table on stdout",
-        )
-    if path == "-" or path.endswith((".gz", ".bz2", ".xz")):
-        raise RequestError(
-            "scored structures can be written to a plain file only",
-            where="--write",
-            expected="the name of an extxyz file",
-            got=path,
-            remedy="stdout carries the table; compress the file afterwards",
-        )
-    check_output(path, request.overwrite)
-    check_not_input(path, [*_hessian_files(request), *paths_of(request.data)])
-
-
-def _other_files(request: ScoreRequest) -> list[str | Path]:
-    """Files beside the data that are read or written."""
-    written = [] if request.write is None else [request.write]
-    return [*_hessian_files(request), *request.structures, *written]
-
-
-def _hessian_files(request: ScoreRequest) -> list[str | Path]:
-    return [] if isinstance(request.hessian, HessianRecord) else [request.hessian]

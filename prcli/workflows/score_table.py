@@ -13,7 +13,8 @@ from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
 from prcli.elements import SYMBOLS
 from prcli.errors import RequestError
-from prcli.workflows.score import COMPONENTS, Per, Scores
+from prcli.workflows.relative import Relative
+from prcli.workflows.scores import COMPONENTS, ScorePer, Scores
 
 Order: TypeAlias = Literal["rank", "file"]
 Columns: TypeAlias = dict[str, NDArray[np.generic]]
@@ -22,12 +23,17 @@ Columns: TypeAlias = dict[str, NDArray[np.generic]]
 _TABLE_ROWS = 1 << 16
 
 #: Columns between those that say where a row comes from and its uncertainty.
-_COLUMNS: dict[Per, tuple[str, ...]] = {
+_COLUMNS: dict[ScorePer, tuple[str, ...]] = {
     "structure": ("n_atoms", "pr", "rank"),
     "atom": ("atom", "species", "lpr", "rank"),
     "force": ("atom", "axis", "pr", "rank", "trace"),
     "stress": ("component", "pr", "rank", "trace"),
+    "component": ("n_atoms", "component", "cpr", "rank"),
+    "atom-component": ("atom", "species", "component", "lcpr", "rank"),
 }
+
+#: How rigidities are called that are not just PR.
+_RIGIDITIES: dict[ScorePer, str] = {"atom": "lpr", "component": "cpr", "atom-component": "lcpr"}
 
 
 @dataclass(frozen=True)
@@ -117,8 +123,13 @@ def chosen_rows(
 
 def score_columns(scores: Scores, record: HessianRecord) -> tuple[str, ...]:
     """Names of the columns of the table, stable between versions."""
-    names = ("index", "source", "frame", *_COLUMNS[scores.per])
-    return names if scores.alpha is None else (*names, _sigma_name(scores.per, record))
+    return columns_of(scores.per, record, is_calibrated=scores.alpha is not None)
+
+
+def columns_of(per: ScorePer, record: HessianRecord, *, is_calibrated: bool) -> tuple[str, ...]:
+    """Names of the columns of a table that is still to come."""
+    names = ("index", "source", "frame", *_COLUMNS[per])
+    return (*names, _sigma_name(per, record)) if is_calibrated else names
 
 
 def score_table(
@@ -127,10 +138,12 @@ def score_table(
     columns: tuple[str, ...],
     rows: NDArray[np.int64],
     first: int = 0,
+    relative: Relative | None = None,
 ) -> Iterator[Mapping[str, NDArray[np.generic]]]:
     """Yield batches of the table, a mapping of column names to arrays of equal length.
 
-    `first` is added to the positions of the structures, where `data` is a share of a set.
+    `first` is added to the positions of the structures, where `data` is a share of a set;
+    `relative` adds its columns.
     """
     sources, source, frame = data.frames()
     names = np.array(sources, dtype=object)
@@ -144,22 +157,28 @@ def score_table(
             "frame": frame[structure],
             "n_atoms": data.n_atoms[structure],
             "rank": scores.rank[here],
-            "lpr" if scores.per == "atom" else "pr": rigidity,
+            _RIGIDITIES.get(scores.per, "pr"): rigidity,
         }
-        if scores.per == "atom":
-            batch |= {"atom": place, "species": _symbols(scores, here)}
+        if scores.per == "atom" or scores.per == "atom-component":
+            atom = place // scores.n_components
+            batch |= {"atom": atom, "species": _symbols(scores, here)}
+        if scores.blocks:
+            batch["component"] = np.array(scores.blocks, dtype=object)[place % len(scores.blocks)]
         elif scores.per in COMPONENTS:
             batch |= _component_columns(scores, here, place)
         if scores.alpha is not None:
-            batch[columns[-1]] = scores.alpha / np.sqrt(rigidity)
+            name = next(name for name in columns if name.startswith("sigma_"))
+            batch[name] = scores.alpha / np.sqrt(rigidity)
+        if relative is not None:
+            batch |= relative.batch(rigidity, here)
         yield {name: batch[name] for name in columns}
 
 
-def _sigma_name(per: Per, record: HessianRecord) -> str:
+def _sigma_name(per: ScorePer, record: HessianRecord) -> str:
     """Name of the column of standard deviations, with its unit."""
-    if per == "structure":
+    if per == "structure" or per == "component":
         return "sigma_eV_per_atom" if record.energy == "per-atom" else "sigma_eV"
-    return {"atom": "sigma_eV", "force": "sigma_eV_per_A", "stress": "sigma_eV_per_A3"}[per]
+    return {"force": "sigma_eV_per_A", "stress": "sigma_eV_per_A3"}.get(per, "sigma_eV")
 
 
 def _count(rows: NDArray[np.bool_]) -> int:

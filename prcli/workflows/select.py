@@ -11,22 +11,31 @@ from numpy.typing import NDArray
 
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
-from prcli.errors import FeatureError, RequestError
-from prcli.numerics.greedy import GreedyResult, Pick
+from prcli.errors import RequestError
+from prcli.numerics.condition import Condition, condition_of
+from prcli.numerics.explanation import Helped, HelpWatch
+from prcli.numerics.greedy import Pick
 from prcli.numerics.objectives import OBJECTIVES
+from prcli.numerics.posterior import Posterior
 from prcli.numerics.rigidity import prior_shares, reciprocal, squared_norms, whiten
-from prcli.records import Progress, no_progress
-from prcli.workflows.candidate_rows import CandidateRows, Weights, warn_about_kinds
+from prcli.records import ALONE, Communicator, Holding, Progress, no_progress
+from prcli.workflows.budgeted_picks import Search, pick_within_budget
+from prcli.workflows.candidate_rows import Weights, warn_about_kinds
+from prcli.workflows.constraints import Constraints, neighbours_of
 from prcli.workflows.model import (
     check_fits,
     posterior,
+    scales,
     unscaled_prior_root,
     warn_about_descriptors,
     warn_about_training,
 )
+from prcli.workflows.ranked_candidates import RankedCandidates
+from prcli.workflows.refinement import Exchange, Refinement, check_refinement
 from prcli.workflows.select_options import SelectOptions
-from prcli.workflows.selection_loop import add_picks, pick_candidates
-from prcli.workflows.targets import Targets, read_targets
+from prcli.workflows.selection_bound import SelectionBound, bound_selection, check_bound
+from prcli.workflows.selection_loop import add_picks, helped_targets
+from prcli.workflows.targets import Targets, check_targets, read_targets
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
@@ -53,6 +62,8 @@ class Selection:
         Structure of the target set that each target belongs to.
     target_atom : ndarray of shape (T,) or None
         Position in the structure, where targets are atoms.
+    target_component : ndarray of str of shape (T,) or None
+        Block of features, where targets are components.
     target_weight : ndarray of shape (T,)
         Weights as given, 1 by default; 0 for targets that do not count.
     target_pr_before, target_pr_after : ndarray of shape (T,)
@@ -66,12 +77,26 @@ class Selection:
     n_exact, n_whitenings : int
         Gains computed exactly, and fresh whitenings of the pool.
     stopped : str
-        "n_to_select", "stop_gain" or "stop_pr".
+        "n_to_select", "stop_gain", "stop_pr", "budget", "constraints", or "pool" if a budget
+        pays for all candidates.
     options : SelectOptions
     n_resumed : int
         Picks that an earlier run had made; the two counts above are without its work.
     target_prior_share_before, target_prior_share_after : ndarray of shape (T,)
         Share of each target's 1/PR that the regularizer alone accounts for.
+    condition : Condition or None
+        Condition number of R, of scaled features, before the picks.
+    helped : Helped or None
+        Targets that each pick helps most, where that was asked for and there are targets.
+    constraints : Constraints
+        What the picks had to keep within; what was chosen before counts in all numbers, those
+        before the picks too.
+    searches : tuple of Search
+        The ways that a budget was spent, before exchanges.
+    refinement : Refinement or None
+        What exchanges have brought, where there were any.
+    bound : SelectionBound or None
+        How near it is to the best possible selection, where that was asked for.
     """
 
     indices: NDArray[np.int64]
@@ -79,6 +104,7 @@ class Selection:
     objective_before: float
     target_structure: NDArray[np.int64]
     target_atom: NDArray[np.int64] | None
+    target_component: NDArray[np.object_] | None
     target_weight: FloatArray
     target_pr_before: FloatArray
     target_pr_after: FloatArray
@@ -92,6 +118,20 @@ class Selection:
     n_resumed: int = 0
     target_prior_share_before: FloatArray = field(default_factory=lambda: np.empty(0))
     target_prior_share_after: FloatArray = field(default_factory=lambda: np.empty(0))
+    condition: Condition | None = None
+    helped: Helped | None = None
+    constraints: Constraints = field(default_factory=Constraints)
+    searches: tuple[Search, ...] = ()
+    refinement: Refinement | None = None
+    bound: SelectionBound | None = None
+
+    @property
+    def costs(self) -> NDArray[np.generic]:
+        """Costs of the picks, shape (n,); 1 each where nothing else is said."""
+        costs = self.constraints.costs
+        if costs is None:
+            return np.ones(len(self.indices), dtype=np.int64)
+        return costs[self.indices]
 
     @property
     def objective_after(self) -> float:
@@ -115,7 +155,13 @@ def select(
     weights: Weights | None = None,
     begun: Sequence[Pick] = (),
     on_pick: Callable[[Pick], None] | None = None,
+    constraints: Constraints | None = None,
+    refine: int = 0,
+    bound: bool = False,
+    explain: bool = False,
+    holding: Holding | None = None,
     progress: Progress = no_progress,
+    communicator: Communicator = ALONE,
 ) -> Selection:
     """Select candidates.
 
@@ -141,7 +187,19 @@ def select(
         Picks that an earlier run of the same request has made; the rest is as if this one had.
     on_pick : callable, optional
         Called with each pick that is made.
+    constraints : Constraints, optional
+        What the picks have to keep within.
+    refine : int
+        Sweeps of exchanges after the greedy search.
+    bound : bool
+        Bound what any selection can gain.
+    explain : bool
+        Note which targets each pick helps.
+    holding : Holding, optional
+        What a greedy search among single rows keeps in memory; it changes no pick.
     progress : callable
+    communicator : Communicator
+        Ranks divide the candidates among them; all make the same picks.
 
     Returns
     -------
@@ -150,34 +208,71 @@ def select(
     Raises
     ------
     RequestError
-        If there are fewer candidates than picks, or targets are needed and missing.
+        If there are fewer candidates than picks, targets are needed and missing, or constraints
+        cannot be met.
     """
+    constraints = constraints or Constraints()
     check_request(pool, target, options)
+    check_refinement(refine, options)
+    if bound:
+        check_bound(target is not None, options)
     for data in (pool, *([] if target is None else [target])):
         check_fits(record, data)
         warn_about_descriptors(data)
-    allowed, n_in_training = _allowed(record, pool, options, allowed)
+    allowed, n_in_training = _allowed(record, pool, options, allowed, constraints)
+    constraints.check(allowed, options, pool.label)
     if target is not None:
         warn_about_training(record, target)
     targets = read_targets(record, target, options, target_weight)
-    candidates = CandidateRows(pool, record, weights)
+    candidates = RankedCandidates(pool, record, weights, communicator)
     warn_about_kinds(record, pool)
 
     def report(n_picks: int, pick: Pick) -> None:
         # What keeps picks comes before what may end the run.
         if on_pick is not None:
             on_pick(pick)
-        progress("select", n_picks, options.n_to_select)
+        progress("select", n_picks, limits.n_to_select)
 
-    result = pick_candidates(
-        record, candidates, targets, options, allowed, begun=begun, on_pick=report
+    near = neighbours_of(constraints.options, record, pool)
+    limits = constraints.limits(allowed, options, near, record.scale)
+    # One factorization before the picks and one after serve the choice and what is told of it:
+    # with many features each takes longer than the picks.
+    state = posterior(record)
+    add_picks(state, candidates, limits.chosen.tolist())
+    condition = condition_of(state.factor() / scales(record))
+    start = state.copy() if refine or bound else state
+    before, share_before = _standing(record, state, targets)
+    watch = HelpWatch() if explain and targets.counts.any() else None
+    result, state, searches = pick_within_budget(
+        record,
+        state,
+        candidates,
+        targets,
+        options,
+        limits,
+        begun=begun,
+        on_pick=report,
+        watch=watch,
+        holding=holding,
     )
+    refinement = None
+    if refine:
+        exchange = Exchange(start, candidates, targets, options, limits, holding)
+        result, state, refinement = exchange.refine(result, state, refine, progress)
+    bounded = None
+    if bound:
+        bounded = bound_selection(start, candidates, targets, options, limits, result)
     if result.drift > LARGEST_DRIFT:
         logger.warning(
             "updated rigidities drifted by %.1e relative to a fresh factorization", result.drift
         )
-    before, after = _all_rigidities(record, candidates, targets, result)
-    share_before, share_after = _prior_shares(record, candidates, targets, result)
+    if result.stopped == "constraints" and options.n_to_select is not None:
+        logger.warning(
+            "%d of %d picks: under the constraints no other candidate may be picked",
+            len(result.picks),
+            options.n_to_select,
+        )
+    after, share_after = _standing(record, state, targets)
     _say_unresolved(share_before, share_after)
     return Selection(
         indices=np.array([pick.index for pick in result.picks], dtype=np.int64),
@@ -185,6 +280,7 @@ def select(
         objective_before=result.objective_before,
         target_structure=targets.structure,
         target_atom=targets.atom,
+        target_component=targets.component,
         target_weight=targets.weight,
         target_pr_before=before,
         target_pr_after=after,
@@ -193,11 +289,21 @@ def select(
         n_in_training=n_in_training,
         n_exact=result.n_exact,
         n_whitenings=result.n_whitenings,
-        stopped=result.stopped,
+        stopped=_why(result.stopped, options),
         options=options,
         n_resumed=len(begun),
         target_prior_share_before=share_before,
         target_prior_share_after=share_after,
+        condition=condition,
+        helped=None
+        if watch is None
+        else helped_targets(
+            record, candidates, targets, result.picks, watch, limits.chosen.tolist()
+        ),
+        constraints=constraints,
+        searches=searches,
+        refinement=refinement,
+        bound=bounded,
     )
 
 
@@ -209,7 +315,7 @@ def check_request(pool: Dataset, target: Dataset | None, options: SelectOptions)
     RequestError
         If targets are needed and missing, or the pool holds too few candidates.
     FeatureError
-        If targets are atoms and have no features.
+        If targets are atoms and have no features, or components without named blocks.
     """
     needs_targets = OBJECTIVES[options.objective].needs_targets and options.strategy == "pr"
     if target is None and needs_targets:
@@ -218,12 +324,8 @@ def check_request(pool: Dataset, target: Dataset | None, options: SelectOptions)
             where="--target",
             remedy="give --target, or use --objective log-det",
         )
-    if target is not None and options.target_per == "atom" and not target.has_atoms:
-        raise FeatureError(
-            "targets per atom need features of atoms",
-            where=target.label,
-            remedy="import features with --convention per-atom, or use --target-per structure",
-        )
+    if target is not None:
+        check_targets(target, options.target_per)
     check_enough(pool, pool.n_structures, options)
 
 
@@ -234,11 +336,11 @@ def check_enough(pool: Dataset, n_allowed: int, options: SelectOptions) -> None:
     ------
     RequestError
     """
-    if options.n_to_select > n_allowed:
+    if (options.n_to_select or 1) > n_allowed:
         raise RequestError(
             "there are fewer candidates than structures to select",
             where=pool.label,
-            expected=f"at least {options.n_to_select} candidates",
+            expected=f"at least {options.n_to_select or 1} candidates",
             got=f"{n_allowed} candidates of {pool.n_structures} in the pool",
             remedy="ask for fewer, enlarge the pool, or loosen the filter",
         )
@@ -249,9 +351,11 @@ def _allowed(
     pool: Dataset,
     options: SelectOptions,
     allowed: NDArray[np.bool_] | None,
+    constraints: Constraints,
 ) -> tuple[NDArray[np.bool_], int]:
     """Candidates that may be picked, and how many of the pool are training structures."""
-    allowed = np.ones(pool.n_structures, dtype=bool) if allowed is None else allowed.copy()
+    allowed = np.ones(pool.n_structures, dtype=bool) if allowed is None else allowed
+    allowed = constraints.without_excluded(allowed)
     known = np.isin(pool.digests, record.digests)
     n_known = int(np.count_nonzero(known))
     if n_known and options.exclude_train:
@@ -266,29 +370,19 @@ def _allowed(
     return allowed, n_known
 
 
-def _all_rigidities(
-    record: HessianRecord, candidates: CandidateRows, targets: Targets, result: GreedyResult
-) -> tuple[FloatArray, FloatArray]:
-    """Rigidities of all targets, those that do not count too, by fresh factorizations."""
-    before, after = np.empty(len(targets.rows)), np.empty(len(targets.rows))
-    before[targets.counts], after[targets.counts] = result.v_before, result.v_after
-    others = ~targets.counts
-    if others.any():
-        state = posterior(record)
-        before[others] = squared_norms(whiten(targets.rows[others], state.factor()))
-        add_picks(state, candidates, result.picks)
-        after[others] = squared_norms(whiten(targets.rows[others], state.factor()))
-    return reciprocal(before), reciprocal(after)
+def _why(stopped: str, options: SelectOptions) -> str:
+    """Why a selection ended; without a number, only the pool itself can be one."""
+    return "pool" if stopped == "n_to_select" and options.n_to_select is None else stopped
 
 
-def _prior_shares(
-    record: HessianRecord, candidates: CandidateRows, targets: Targets, result: GreedyResult
+def _standing(
+    record: HessianRecord, state: Posterior, targets: Targets
 ) -> tuple[FloatArray, FloatArray]:
-    """Shares of the targets' 1/PR that the regularizer holds, before and after the picks."""
-    root, state = unscaled_prior_root(record), posterior(record)
-    before = prior_shares(targets.rows, state.factor(), root, record.regularizer)
-    add_picks(state, candidates, result.picks)
-    return before, prior_shares(targets.rows, state.factor(), root, record.regularizer)
+    """Rigidities of all targets, those that do not count too, and the prior's shares of 1/PR."""
+    factor = state.factor()
+    whitened = whiten(targets.rows, factor)
+    shares = prior_shares(whitened, factor, unscaled_prior_root(record), record.regularizer)
+    return reciprocal(squared_norms(whitened)), shares
 
 
 def _say_unresolved(before: FloatArray, after: FloatArray) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from prcli.errors import RequestError
 from prcli.numerics.objectives import OBJECTIVES
 
 Strategy: TypeAlias = Literal["pr", "random", "fps", "leverage"]
-TargetPer: TypeAlias = Literal["structure", "atom"]
+TargetPer: TypeAlias = Literal["structure", "atom", "component"]
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,13 @@ class SelectOptions:
 
     Attributes
     ----------
-    n_to_select : int
-        Structures to pick at most.
+    n_to_select : int or None
+        Structures to pick at most; None where a budget alone says how many.
     objective : str
         A name in `prcli.numerics.objectives.OBJECTIVES`.
     strategy : {"pr", "random", "fps", "leverage"}
-    target_per : {"structure", "atom"}
-        What a target is.
+    target_per : {"structure", "atom", "component"}
+        What a target is; a component is what a block of features contributes to a structure.
     exclude_train : bool
         Leave out candidates that are training structures.
     stop_gain : float, optional
@@ -37,7 +37,7 @@ class SelectOptions:
         For the random strategy.
     """
 
-    n_to_select: int
+    n_to_select: int | None
     objective: str = "mean-pr"
     strategy: Strategy = "pr"
     target_per: TargetPer = "structure"
@@ -54,7 +54,8 @@ class SelectOptions:
         RequestError
             If a value is out of its range.
         """
-        if not isinstance(self.n_to_select, int | np.integer) or self.n_to_select < 1:
+        wanted = self.n_to_select
+        if wanted is not None and (not isinstance(wanted, int | np.integer) or wanted < 1):
             raise RequestError(
                 "the number of structures to select must be a whole number of at least 1",
                 where="-n/--n-to-select",
@@ -64,7 +65,7 @@ class SelectOptions:
             raise RequestError("--seed must not be negative", got=str(self.seed))
         _check_choice("objective", self.objective, tuple(OBJECTIVES))
         _check_choice("strategy", self.strategy, ("pr", "random", "fps", "leverage"))
-        _check_choice("target-per", self.target_per, ("structure", "atom"))
+        _check_choice("target-per", self.target_per, get_args(TargetPer))
         for name, value in (("stop-gain", self.stop_gain), ("stop-pr", self.stop_pr)):
             if value is not None and not value >= 0.0:
                 raise RequestError(f"--{name} must not be negative", got=str(value))

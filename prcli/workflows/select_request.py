@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prcli.data.hessian_record import HessianRecord
+from prcli.workflows.constraint_options import ConstraintOptions
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.inputs import DataArgument, InputOptions
 from prcli.workflows.select_options import SelectOptions
+from prcli.workflows.write_options import WriteOptions
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,18 @@ class SelectRequest:
     checkpoint : str, optional
         File that keeps the picks until the result is there; by default that of the result
         directory with ``.checkpoint`` added, and none without one.
+    constraints : ConstraintOptions
+        What the picks have to keep within.
+    refine : int
+        Sweeps of exchanges after the greedy search.
+    bound : bool
+        Say how near the selection is to the best possible one.
+    explain : bool
+        Tell which targets each pick helps, and which training structure it is near.
+    writers : WriteOptions, optional
+        Files for other programs in the result directory.
+    with_page : bool
+        Write a page for people into the result directory.
     """
 
     options: SelectOptions
@@ -64,6 +78,12 @@ class SelectRequest:
     with_provenance: bool = True
     memory: int | None = None
     checkpoint: str | None = None
+    constraints: ConstraintOptions = field(default_factory=ConstraintOptions)
+    refine: int = 0
+    bound: bool = False
+    explain: bool = False
+    writers: WriteOptions | None = None
+    with_page: bool = False
 
     @property
     def checkpoint_path(self) -> str | None:

@@ -18,11 +18,15 @@ from prcli.data.dataset import Dataset, check_alike
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import make_provenance, stamp_file
 from prcli.data.publish import check_not_below, check_output
+from prcli.data.shards import share_of_rank
 from prcli.errors import RequestError
 from prcli.numerics.greedy import Pick
 from prcli.parallel.memory import available_memory, format_size
-from prcli.records import Progress, Provenance, no_progress
+from prcli.parallel.node import node_share
+from prcli.records import ALONE, Communicator, Progress, Provenance, no_progress
 from prcli.workflows.candidate_weights import candidate_weights, without_keys
+from prcli.workflows.constraint_setup import chosen_stamps, read_constraints
+from prcli.workflows.constraints import Constraints
 from prcli.workflows.expressions import parse_expression, where
 from prcli.workflows.frames import Frames
 from prcli.workflows.hessian import sum_hessian
@@ -41,14 +45,20 @@ from prcli.workflows.inputs import (
 from prcli.workflows.model import check_fits
 from prcli.workflows.number_settings import featurizer_setting, number_settings
 from prcli.workflows.prior import prior_files
+from prcli.workflows.rank_limits import check_ranks
+from prcli.workflows.refinement import check_refinement
 from prcli.workflows.row_weights import RowWeights
 from prcli.workflows.select import Selection, check_enough, check_request, select
 from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.select_plan import counted_kinds, plan_selection
 from prcli.workflows.select_request import SelectRequest
+from prcli.workflows.selection_bound import check_bound
 from prcli.workflows.selection_checkpoint import SelectionCheckpoint, open_checkpoint
+from prcli.workflows.selection_explanation import Explanation, explanation, nearest_training
 from prcli.workflows.selection_identity import selection_identity
 from prcli.workflows.selection_output import selected_frames, write_result
+from prcli.workflows.selection_page import PageParts, page_parts
+from prcli.workflows.selection_writers import check_writers
 from prcli.workflows.structure_columns import StructureColumns
 from prcli.workflows.targets import check_weights
 
@@ -64,6 +74,8 @@ class SelectRun:
     ----------
     request : SelectRequest
     progress : callable
+    communicator : Communicator
+        Ranks divide training set and pool among them; rank 0 keeps the checkpoint, and writes.
 
     Attributes
     ----------
@@ -72,39 +84,59 @@ class SelectRun:
         After `run`.
     record : HessianRecord
         The Hessian of the training set, after `run`.
+    explanation : Explanation or None
+        After `run`, where the request asks for it.
     """
 
     pool: Dataset
     target: Dataset | None
     selection: Selection
     record: HessianRecord
+    explanation: Explanation | None = None
 
-    def __init__(self, request: SelectRequest, progress: Progress = no_progress) -> None:
+    def __init__(
+        self,
+        request: SelectRequest,
+        progress: Progress = no_progress,
+        communicator: Communicator = ALONE,
+    ) -> None:
+        named = [*request.train, *request.target, *request.pool]
+        check_ranks(communicator, named, request.inputs)
         if (request.hessian is None) == (not request.train):
             raise RequestError(
                 "the training set must come from one place",
                 expected="either --train or --hessian",
                 got="both" if request.train else "neither",
             )
+        if request.options.n_to_select is None and request.constraints.budget is None:
+            raise RequestError(
+                "it is not said how many structures to select",
+                expected="-n/--n-to-select, or --budget with --cost",
+            )
+        check_refinement(request.refine, request.options)
+        if request.bound:
+            check_bound(bool(request.target), request.options)
         self._request = request
         self._progress = progress
+        self._communicator = communicator
         self._filter = None if request.where is None else parse_expression(request.where)
         self._checkpoint: SelectionCheckpoint | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
         """Open and check everything before long work starts."""
-        request = self._request
-        if request.output is not None:
+        request, is_first = self._request, self._communicator.rank == 0
+        if request.output is not None and is_first:
             check_output(request.output, request.overwrite, directory=True)
             named = paths_of([*request.train, *request.target, *request.pool])
             if isinstance(request.hessian, str | Path):
                 named.append(str(request.hessian))
             check_not_below(request.output, [*named, *request.structures])
-        if request.checkpoint_path is not None:
+        if request.checkpoint_path is not None and is_first:
             self._checkpoint = open_checkpoint(request.checkpoint_path, request.output)
         with ExitStack() as stack:
             check_stdin([*request.train, *request.target, *request.pool])
+            check_writers(request.writers, request.structures or paths_of(request.pool))
             data, hessians = split_hessians(request.train)
             self._records = [load_hessian(path) for path in hessians]
             self._hessian_paths = [Path(path) for path in hessians]
@@ -163,7 +195,8 @@ class SelectRun:
 
     @property
     def _copies(self) -> bool:
-        return self._request.output is not None or self._request.needs_frames
+        wanted = self._request.output is not None or self._request.needs_frames
+        return wanted and self._communicator.rank == 0
 
     def _check_sets(self) -> None:
         """Refuse sets that do not fit each other or the request."""
@@ -185,16 +218,23 @@ class SelectRun:
         request = self._request
         progress = progress or self._progress
         allowed = self._passing()
+        constraints = self._constraints(allowed)
         weight = self._target_weight()
         weights = self._candidate_weights()
-        begun = self._begun(allowed, weight, weights)
+        begun = self._begun(allowed, weight, weights, constraints)
         if request.hessian is not None:
             options = request.hessian_options
             # Weights of structures are for the candidates: the training rows have theirs.
             options = replace(options, loss=without_keys(options.loss))
             self.record = override(self._records[0], options)
         else:
-            self.record = sum_hessian(self._train, self._records, request.hessian_options, progress)
+            self.record = sum_hessian(
+                self._train,
+                self._records,
+                request.hessian_options,
+                progress,
+                self._communicator,
+            )
         logger.info(
             "training set: %d structures, %d features; %s rows, scale %s = %.6g, regularizer %.6g",
             self.record.n_structures,
@@ -212,13 +252,22 @@ class SelectRun:
             allowed=allowed,
             target_weight=weight,
             weights=weights,
+            constraints=constraints,
+            holding=self._holding,
+            communicator=self._communicator,
         )
         self.selection = self._select(
             request.options,
             begun=begun,
             on_pick=None if self._checkpoint is None else self._checkpoint.add,
+            refine=request.refine,
+            bound=request.bound,
+            explain=request.explain,
             progress=progress,
         )
+        if request.explain and self._communicator.rank == 0:
+            nearest = nearest_training(self.record, self.pool, self.selection.indices, self._train)
+            self.explanation = explanation(self.selection, nearest)
         return self.selection
 
     def again(self, options: SelectOptions, progress: Progress = no_progress) -> Selection:
@@ -230,13 +279,15 @@ class SelectRun:
         allowed: NDArray[np.bool_] | None,
         target_weight: NDArray[np.float64] | None,
         weights: RowWeights | None,
+        constraints: Constraints,
     ) -> tuple[Pick, ...]:
         """Take over the picks of an earlier run of the same request."""
-        if self._checkpoint is None:
-            return ()
         request = self._request
-        return self._checkpoint.begin(
-            selection_identity(
+        if request.checkpoint_path is None:
+            return ()
+        begun: tuple[Pick, ...] = ()
+        if self._checkpoint is not None:
+            identity = selection_identity(
                 request.options,
                 request.hessian_options,
                 train=self._train,
@@ -246,16 +297,21 @@ class SelectRun:
                 allowed=allowed,
                 target_weight=target_weight,
                 weights=weights,
+                constraints=constraints,
             )
-        )
+            begun = self._checkpoint.begin(identity)
+        return self._communicator.broadcast(begun)
 
     def frames(self) -> Iterator[bytes]:
         """Yield the picked frames in the order of the picks."""
         if self._frames is None:
             raise ValueError("the request did not ask for frames")
-        return selected_frames(
-            self.selection, self._frames, with_annotation=self._request.with_annotation
-        )
+        return self._emitted(self._frames)
+
+    def _emitted(self, frames: Frames) -> Iterator[bytes]:
+        with_annotation = self._request.with_annotation
+        yield from selected_frames(self.selection, frames, with_annotation=with_annotation)
+        frames.say_converted()
 
     def write(self, directory: str) -> None:
         """Write the result directory."""
@@ -271,6 +327,25 @@ class SelectRun:
             self._provenance(),
             with_annotation=self._request.with_annotation,
             overwrite=self._request.overwrite,
+            explained=self.explanation,
+            writers=self._request.writers,
+            page=self._page() if self._request.with_page else None,
+        )
+        if self._checkpoint is not None:
+            # The result is there: nothing that is stopped from now on could go on.
+            self._checkpoint.close(None)
+            self._checkpoint = None
+
+    def _page(self) -> PageParts:
+        """Compute what the page shows beside the tables."""
+        train = self._train[0] if self._train else None
+        return page_parts(
+            self.record,
+            self.selection,
+            train,
+            self.pool,
+            self.target,
+            self._open_frames,
         )
 
     def _columns(self, data: Dataset) -> StructureColumns:
@@ -304,6 +379,18 @@ class SelectRun:
         check_enough(self.pool, n_passing, self._request.options)
         return passing
 
+    def _constraints(self, allowed: NDArray[np.bool_] | None) -> Constraints:
+        """Read what the picks have to keep within, and refuse what cannot be met."""
+        pool, request = self.pool, self._request
+        constraints = read_constraints(
+            request.constraints, pool, self._columns(pool), lambda: self._open_frames(pool)
+        )
+        passing = np.ones(pool.n_structures, dtype=bool) if allowed is None else allowed
+        passing = constraints.without_excluded(passing)
+        check_enough(pool, int(np.count_nonzero(passing)), request.options)
+        constraints.check(passing, request.options, pool.label)
+        return constraints
+
     def _target_weight(self) -> NDArray[np.float64] | None:
         name = self._request.target_weight
         if name is None:
@@ -324,19 +411,24 @@ class SelectRun:
         return check_weights(np.asarray(values, dtype=np.float64), self.target)
 
     def _check_memory(self) -> None:
-        """State what will be held, and refuse what does not fit."""
+        """Choose and state what will be held, and refuse what does not fit."""
         kinds = counted_kinds(self._request.hessian_options, self._train, self._records)
-        plan = plan_selection(self.pool, self.target, self._request.options, kinds)
-        given = self._request.memory
+        given, communicator = self._request.memory, self._communicator
         limit = available_memory() if given is None else given
+        if given is None and communicator.size > 1:
+            limit //= node_share(communicator).n_ranks
+        share, _ = share_of_rank(self.pool, communicator)
+        pool = self.pool if share is None else share
+        plan = plan_selection(pool, self.target, self._request.options, kinds).within(limit)
         logger.info("plan: %s, of %s", plan, format_size(limit))
-        plan.require(limit)
+        self._holding = plan.holding
 
     def _provenance(self) -> Provenance | None:
         if not self._request.with_provenance:
             return None
         stamps = [stamp_hessian(path) for path in self._hessian_paths]
         stamps += [stamp_file(path) for path in prior_files(self._request.hessian_options.prior)]
+        stamps += chosen_stamps(self._request.constraints)
         for data in (*self._train, self.target, self.pool):
             if data is not None:
                 stamps += stamps_of(data)

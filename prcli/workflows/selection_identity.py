@@ -17,6 +17,7 @@ from prcli.data.feature_table import FeatureTable
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import file_digest
 from prcli.data.store import FeatureStore
+from prcli.workflows.constraints import Constraints
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.prior import PriorChoice, prior_files
 from prcli.workflows.row_weights import RowWeights
@@ -37,6 +38,7 @@ def selection_identity(
     allowed: NDArray[np.bool_] | None,
     target_weight: NDArray[np.float64] | None,
     weights: RowWeights | None,
+    constraints: Constraints | None = None,
 ) -> dict[str, object]:
     """Name everything that decides which candidates are picked.
 
@@ -58,6 +60,7 @@ def selection_identity(
     target_weight : ndarray of shape (S,) or None
     weights : RowWeights or None
         Of the rows of the candidates.
+    constraints : Constraints, optional
 
     Returns
     -------
@@ -83,7 +86,26 @@ def selection_identity(
             kind: _digest([each]) for kind, each in of_candidates.items() if each is not None
         },
     }
+    identity |= _constraint_identity(constraints or Constraints())
     return {name.replace("_", "-"): value for name, value in identity.items()}
+
+
+def _constraint_identity(constraints: Constraints) -> dict[str, object]:
+    """Name what constraints ask for, and what that means for the candidates."""
+    own = constraints.options
+    excluded = constraints.excluded
+    return {
+        "budget": own.budget,
+        "cost": own.cost if constraints.costs is None else _digest([constraints.costs]),
+        "quotas": [
+            [group.name, group.least, group.most, _digest([group.members])]
+            for group in constraints.groups
+        ],
+        "include": _digest([constraints.included]) if len(constraints.included) else None,
+        "exclude": None if excluded is None else _digest([excluded]),
+        "min_distance": own.min_distance,
+        "duplicates_within": own.duplicates_within,
+    }
 
 
 def data_digest(data: Dataset) -> str:

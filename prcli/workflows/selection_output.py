@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from prcli.data.annotation import annotate
 from prcli.data.dataset import Dataset
@@ -15,13 +13,16 @@ from prcli.data.extxyz import join_frames
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import provenance_to_dict
 from prcli.data.publish import publish_directory
-from prcli.data.tables import write_table
-from prcli.numerics.square_root import condition_number
 from prcli.records import Provenance
+from prcli.workflows.constraint_report import constraint_report
 from prcli.workflows.frames import Frames
-from prcli.workflows.model import full_factor, scales
 from prcli.workflows.number_settings import number_settings
+from prcli.workflows.result_files import distribution, table_rows, write_report, write_tsv
 from prcli.workflows.select import MOSTLY, Selection
+from prcli.workflows.selection_explanation import EXPLANATION_COLUMNS, Explanation
+from prcli.workflows.selection_page import PageParts, write_page
+from prcli.workflows.selection_writers import write_for_programs
+from prcli.workflows.write_options import WriteOptions
 
 SELECTION_COLUMNS = (
     "rank",
@@ -52,7 +53,7 @@ def selection_table(selection: Selection, pool: Dataset) -> dict[str, NDArray[np
         "source": names[source[index]],
         "frame": frame[index],
         "n_atoms": pool.n_atoms[index],
-        "cost": np.ones(len(index), dtype=np.int64),
+        "cost": selection.costs,
         "gain": np.array([pick.gain for pick in picks]),
         "objective": np.array([pick.objective for pick in picks]),
         "target_pr_mean": np.array([pick.pr_mean for pick in picks]),
@@ -77,6 +78,8 @@ def targets_table(selection: Selection, target: Dataset) -> dict[str, NDArray[np
     }
     if selection.target_atom is not None:
         table["atom"] = selection.target_atom
+    if selection.target_component is not None:
+        table["component"] = selection.target_component
     return table
 
 
@@ -115,6 +118,7 @@ def report(
     pool: Dataset,
     target: Dataset | None,
     provenance: Provenance | None,
+    explained: Explanation | None = None,
 ) -> dict[str, object]:
     """Summarize a selection for ``report.json``; numbers that are not finite become strings."""
     options = selection.options
@@ -137,7 +141,7 @@ def report(
             "n_features": record.n_features,
             "n_rows": dict(record.n_rows),
             **number_settings(record),
-            "condition_number": condition_number(full_factor(record) / scales(record)),
+            **_condition(selection),
         },
         "pool": {
             "n_structures": pool.n_structures,
@@ -148,17 +152,18 @@ def report(
             "n_structures": target.n_structures if target else 0,
             "n_targets": len(selection.target_pr_before),
             "n_infinite": selection.n_infinite,
-            "pr_before": _distribution(selection.target_pr_before[finite]),
-            "pr_after": _distribution(selection.target_pr_after[finite]),
+            "pr_before": distribution(selection.target_pr_before[finite]),
+            "pr_after": distribution(selection.target_pr_after[finite]),
         },
         "objective": {
             "before": selection.objective_before,
             "after": selection.objective_after,
         },
         "picks": [
-            {name: _plain(values[i]) for name, values in selection_table(selection, pool).items()}
-            for i in range(len(selection.picks))
+            row | ({} if explained is None else explained.picks[i])
+            for i, row in enumerate(table_rows(selection_table(selection, pool)))
         ],
+        **constraint_report(selection, pool),
         "stopped": selection.stopped,
         "health": {
             "largest_relative_drift": selection.drift,
@@ -176,6 +181,13 @@ def report(
     return content
 
 
+def _condition(selection: Selection) -> dict[str, object]:
+    """Condition number of R; that of a large one is estimated, and called so."""
+    if selection.condition is None:
+        return {}
+    return {selection.condition.name: selection.condition.number}
+
+
 def write_result(
     directory: str,
     selection: Selection,
@@ -187,49 +199,29 @@ def write_result(
     *,
     with_annotation: bool = False,
     overwrite: bool = False,
+    explained: Explanation | None = None,
+    writers: WriteOptions | None = None,
+    page: PageParts | None = None,
 ) -> None:
     """Write the result directory, whole or not at all."""
+    columns, picks = [*SELECTION_COLUMNS], selection_table(selection, pool)
+    if explained is not None:
+        columns, picks = [*columns, *EXPLANATION_COLUMNS], picks | explained.table
     with publish_directory(directory, overwrite) as folder:
         with open(folder / "selected.xyz", "wb") as file:
             file.writelines(selected_frames(selection, frames, with_annotation=with_annotation))
-        _write_tsv(folder / "selection.tsv", SELECTION_COLUMNS, selection_table(selection, pool))
+        write_tsv(folder / "selection.tsv", columns, picks)
         if target is not None:
             table = targets_table(selection, target)
             names = [*_TARGET_COLUMNS]
-            if "atom" in table:
-                names.insert(3, "atom")
-            _write_tsv(folder / "targets.tsv", tuple(names), table)
-        content = report(selection, record, pool, target, provenance)
-        text = json.dumps(_finite(content), indent=2, allow_nan=False)
-        (folder / "report.json").write_text(text + "\n", encoding="utf-8")
-
-
-def _write_tsv(path: Path, names: tuple[str, ...], table: Mapping[str, ArrayLike]) -> None:
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        write_table(file, "tsv", names, [table])
-
-
-def _distribution(values: NDArray[np.float64]) -> dict[str, float] | None:
-    if not values.size:
-        return None
-    return {
-        "mean": float(values.mean()),
-        "min": float(values.min()),
-        "median": float(np.median(values)),
-        "max": float(values.max()),
-    }
-
-
-def _plain(value: object) -> object:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _finite(content: object) -> object:
-    """Spell numbers that JSON does not have."""
-    if isinstance(content, dict):
-        return {name: _finite(value) for name, value in content.items()}
-    if isinstance(content, list):
-        return [_finite(value) for value in content]
-    if isinstance(content, float) and not np.isfinite(content):
-        return "nan" if np.isnan(content) else "inf" if content > 0 else "-inf"
-    return content
+            names[3:3] = [name for name in ("atom", "component") if name in table]
+            write_tsv(folder / "targets.tsv", tuple(names), table)
+        if writers is not None:
+            write_for_programs(folder, directory, selection, pool, frames, writers)
+        content = report(selection, record, pool, target, provenance, explained)
+        if page is not None:
+            content |= page.write_parts(folder)
+        write_report(folder / "report.json", content)
+        if page is not None:
+            write_page(folder)
+    frames.say_converted()

@@ -101,7 +101,7 @@ class StructureColumns(Mapping[str, NDArray[np.generic]]):
         for counts in self._count_runs(numbers):
             # Compositions recur: each is written once.
             unique, which = np.unique(counts, axis=0, return_inverse=True)
-            names = np.array([_formula(row) for row in unique], dtype=object)
+            names = np.array([formula_of(row) for row in unique], dtype=object)
             formulas[done : done + len(counts)] = names[which.ravel()]
             done += len(counts)
         return formulas
@@ -117,7 +117,7 @@ class StructureColumns(Mapping[str, NDArray[np.generic]]):
             if not keys:
                 raise
             # Without structures a key cannot be told from a misspelt name.
-            raise unknown_name(keys[0], self, error.where) from error
+            raise unknown_name(keys[0], self, error.where, no_frames=True) from error
         for content in frames.read(range(self._data.n_structures)):
             line = comment(content)
             found = comment_values(line, keys) if keys else {}
@@ -128,7 +128,7 @@ class StructureColumns(Mapping[str, NDArray[np.generic]]):
                 values[name].append(value)
         for name in names:
             if all(value is None for value in values[name]):
-                raise unknown_name(name, [*self, *sorted(seen)])
+                raise unknown_name(name, [*self, *sorted(seen)], self._data.label)
             self._known[name] = _as_column(values[name])
 
 
@@ -162,21 +162,23 @@ def structure_densities(
     return densities
 
 
-def unknown_name(name: str, known: Iterable[str], no_frames: str | None = None) -> ExpressionError:
-    """Say that a name is unknown, which ones are known, and which is nearest.
+def unknown_name(
+    name: str, known: Iterable[str], where: str | None, *, no_frames: bool = False
+) -> ExpressionError:
+    """Say that a name is unknown in a table, which ones are known, and which is nearest.
 
-    `no_frames` names a table whose structures, and so their keys, are not at hand.
+    `no_frames` says that the structures, and so their keys, are not at hand.
     """
     import difflib
 
     names = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, names, n=1)
     remedies = [f"did you mean {name!r}?" for name in near]
-    if no_frames is not None:
+    if no_frames:
         remedies.append("if it is a key of the structures, name their file with --structures")
     return ExpressionError(
         f"name {name!r} is not known",
-        where=no_frames,
+        where=where,
         expected="one of " + ", ".join(names) + ", or n_ and an element",
         remedy=" ".join(remedies) or None,
     )
@@ -192,13 +194,13 @@ def _derive(name: str, content: bytes, line: bytes) -> object:
         return mass * AMU_PER_A3_IN_G_PER_CM3 / lattice_volume(line)
     counts = np.bincount(numbers, minlength=len(SYMBOLS))
     if name == "formula":
-        return _formula(counts[1:])
+        return formula_of(counts[1:])
     element = _COUNT.match(name)
     number = ATOMIC_NUMBERS.get(element[1]) if element else None
     return None if number is None else float(counts[number])
 
 
-def _formula(counts: NDArray[np.generic]) -> str:
+def formula_of(counts: NDArray[np.generic]) -> str:
     """Write counts, which begin at hydrogen, as a formula such as ``C12H26``."""
     present = sorted((SYMBOLS[i + 1], int(counts[i])) for i in np.flatnonzero(counts))
     return "".join(f"{symbol}{count if count > 1 else ''}" for symbol, count in present)

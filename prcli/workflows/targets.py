@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
-from prcli.errors import RequestError
+from prcli.errors import FeatureError, RequestError
+from prcli.numerics.components import component_rows
+from prcli.workflows.components import blocks_of, check_blocks_named
 from prcli.workflows.model import row_form
 from prcli.workflows.rows import EnergyRows, local_blocks
-from prcli.workflows.select_options import SelectOptions
+from prcli.workflows.select_options import SelectOptions, TargetPer
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
@@ -30,6 +32,8 @@ class Targets:
         Structure of the target set that each belongs to.
     atom : ndarray of shape (T,) or None
         Position in the structure, where targets are atoms.
+    component : ndarray of str of shape (T,) or None
+        Block of features, where targets are components.
     weight : ndarray of shape (T,)
     counts : ndarray of bool of shape (T,)
         Whether the objective looks at it: rows of zeros and of no weight are left out.
@@ -38,6 +42,7 @@ class Targets:
     rows: FloatArray
     structure: NDArray[np.int64]
     atom: NDArray[np.int64] | None
+    component: NDArray[np.object_] | None
     weight: FloatArray
     counts: NDArray[np.bool_]
 
@@ -56,7 +61,7 @@ def read_targets(
     target : Dataset or None
         None for selections that do not look at targets.
     options : SelectOptions
-        Says whether targets are structures or atoms.
+        Says whether targets are structures, atoms or components of structures.
     weight : ndarray of shape (S,) or None
         Weight of each structure.
 
@@ -73,10 +78,19 @@ def read_targets(
     if target is None:
         nothing = np.empty(0)
         whole = np.empty(0, dtype=np.int64)
-        return Targets(np.empty((0, form.n_columns)), whole, None, nothing, nothing.astype(bool))
+        return Targets(
+            np.empty((0, form.n_columns)), whole, None, None, nothing, nothing.astype(bool)
+        )
+    check_targets(target, options.target_per)
+    atom = component = None
     if options.target_per == "structure":
         rows = EnergyRows(target, form).read_all()
-        structure, atom = np.arange(len(rows)), None
+        structure = np.arange(len(rows))
+    elif options.target_per == "component":
+        columns = blocks_of(record, "component")
+        rows = component_rows(EnergyRows(target, form).read_all(), tuple(columns.values()))
+        structure = np.repeat(np.arange(target.n_structures), len(columns))
+        component = np.tile(np.array(list(columns), dtype=object), target.n_structures)
     else:
         parts = list(local_blocks(target, form))
         rows = np.concatenate([part[2] for part in parts])
@@ -93,7 +107,32 @@ def read_targets(
         logger.warning("%d targets are rows of zeros, of infinite rigidity: left out", n_zero)
     if not counts.any():
         raise RequestError("no target counts", where=target.label, expected="a row and a weight")
-    return Targets(rows, structure, atom, weights, counts)
+    return Targets(rows, structure, atom, component, weights, counts)
+
+
+def check_targets(target: Dataset, per: TargetPer) -> None:
+    """Refuse a set that has not what targets are.
+
+    Raises
+    ------
+    FeatureError
+        If targets are atoms and have no features, or components and columns have no blocks.
+    """
+    if per == "atom" and not target.has_atoms:
+        raise FeatureError(
+            "targets per atom need features of atoms",
+            where=target.label,
+            remedy="import features with --convention per-atom, or use --target-per structure",
+        )
+    if per == "component":
+        check_blocks_named(target)
+
+
+def count_targets(target: Dataset, per: TargetPer) -> int:
+    """Count the targets of a set."""
+    if per == "component":
+        return target.n_structures * len(target.blocks or ())
+    return target.n_atoms_total if per == "atom" else target.n_structures
 
 
 def check_weights(weight: FloatArray, target: Dataset) -> FloatArray:

@@ -88,8 +88,6 @@ class TrainingRows:
         self._add_gradients(roots, progress)
         sum_sq_atoms, n_atoms = _sum_sq_atoms(data, form, progress) if data.has_atoms else (0.0, 0)
         largest = max(float(np.abs(root.factor).max()) for root in roots.values())
-        if largest == 0.0:
-            logger.warning("no row of %s weighs anything: it adds nothing", data.label)
         if not (np.isfinite([sum_sq_structures, sum_sq_atoms]).all() and largest < _TOO_LARGE):
             raise self._too_large()
         return HessianRecord(
@@ -158,6 +156,12 @@ class TrainingRows:
             expected="magnitudes below about 1e150",
             remedy="divide all features, of every set, by one number",
         )
+
+
+def warn_of_nothing(record: HessianRecord, data: Dataset) -> None:
+    """Say where no row of a set weighs anything."""
+    if not any(factor.any() for factor in record.R.values()):
+        logger.warning("no row of %s weighs anything: it adds nothing", data.label)
 
 
 def _sum_sq_means(data: Dataset, form: RowForm) -> float:

@@ -41,7 +41,7 @@ def positions(structures):
     state["calls"] += 1
     if state["calls"] == state["signal_at"]:
         signal.raise_signal(state["signal"])
-        time.sleep(0.05)  # the handler runs in the main thread
+        time.sleep(0.2)  # the handler runs in the main thread
     return [structure.positions for structure in structures]
 
 

@@ -39,6 +39,8 @@ def slow(self):
         print("stalled", file=sys.stderr, flush=True)
     while os.path.exists("stall"):
         time.sleep(0.01)
+    if "TELL" in os.environ:
+        print("picking", file=sys.stderr, flush=True)
     time.sleep(float(os.environ["PICK_SECONDS"]))
     return propose(self)
 
@@ -86,6 +88,14 @@ def start_stalled() -> subprocess.Popen:
     return process
 
 
+def start_picking(*arguments: str) -> subprocess.Popen:
+    """Start a run and wait until it is at its third pick."""
+    process = start(*arguments, pick_seconds=0.2, TELL="1")
+    told = (line for line in process.stderr if line == b"picking\n")
+    assert len([next(told) for _ in range(3)]) == 3
+    return process
+
+
 def finish(process: subprocess.Popen) -> tuple[int, str]:
     out, err = process.communicate(timeout=60)
     assert out == b""
@@ -109,9 +119,15 @@ def assert_as_uninterrupted(prcli) -> None:
     assert prcli(*COMMAND, str(N_PICKS)).code == 0
     for name in ("selection.tsv", "targets.tsv"):
         whole, resumed = (read_table(f"{folder}/{name}") for folder in ("out", "resumed"))
-        for column in set(whole) - {"source"}:
-            numbers = (np.array(table[column], dtype=float) for table in (whole, resumed))
+        assert list(whole) == list(resumed)
+        for column in set(whole) - {"source", "helped", "nearest_source"}:
+            numbers = (
+                np.array(",".join(table[column]).split(","), dtype=float)
+                for table in (whole, resumed)
+            )
             np.testing.assert_allclose(*numbers, rtol=1e-9, atol=1e-9 * (column == "margin"))
+        for column in {"helped", "nearest_source"} & set(whole):
+            assert whole[column] == resumed[column]
     assert Path("out/selected.xyz").read_bytes() == Path("resumed/selected.xyz").read_bytes()
 
 
@@ -173,8 +189,7 @@ def test_an_interrupt_keeps_the_checkpoint_that_is_there():
 
 def test_an_interrupt_early_on_leaves_nothing():
     before = sorted(os.listdir())
-    process = start(pick_seconds=0.2)
-    time.sleep(1.5)
+    process = start_picking()
     process.send_signal(signal.SIGINT)
     assert finish(process)[0] == 130
     assert sorted(os.listdir()) == before
@@ -205,8 +220,7 @@ def test_a_signal_before_any_pick_is_one_without_a_checkpoint():
 
 def test_stdout_has_none_unless_named(prcli):
     to_stdout = [*COMMAND[:-3], "-n", str(N_PICKS)]
-    process = start(*to_stdout, pick_seconds=0.2)
-    time.sleep(1.5)
+    process = start_picking(*to_stdout)
     process.terminate()
     assert finish(process)[0] == 143
     assert not [name for name in os.listdir() if "checkpoint" in name]
@@ -230,6 +244,36 @@ def test_another_request_is_refused(prcli, fails):
     assert "got:      n-to-select 31" in message
     assert "remove the file, or give another --checkpoint" in message
     assert prcli(*COMMAND, "31", "--checkpoint", "other").code == 0
+
+
+def test_an_audit_that_is_stopped_goes_on_with_the_same_picks(prcli, monkeypatch):
+    command = [*COMMAND, "5", "--audit", "--audit-seeds", "2", "--no-report"]
+
+    def stopped(*_):
+        raise SystemExit(128 + signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("prcli.workflows.audit.audit", stopped)
+        first = prcli(*command)
+    assert first.code == 75
+    assert "the same command goes on" in first.err
+    assert not os.path.exists("out")
+    again = prcli(*command)
+    assert again.code == 0
+    assert "5 picks were made by an earlier run" in again.err
+    assert Path("out/audit.tsv").exists()
+    assert not os.path.exists("out.checkpoint")
+
+
+def test_what_is_stopped_after_the_result_is_there_does_not_promise_to_go_on(prcli, monkeypatch):
+    def stopped(*_):
+        raise SystemExit(128 + signal.SIGTERM)
+
+    monkeypatch.setattr("prcli.workflows.report_run.add_audit", stopped)
+    outcome = prcli(*COMMAND, "5", "--audit", "--no-report")
+    assert outcome.code == 128 + signal.SIGTERM
+    assert os.path.exists("out/selection.tsv")
+    assert not os.path.exists("out.checkpoint")
 
 
 def test_a_damaged_checkpoint_is_refused(fails):

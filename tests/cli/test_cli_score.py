@@ -191,7 +191,7 @@ def test_rows_of_zeros_are_spelled_inf(prcli):
     outcome = prcli("score", "h.h5", "pool.h5", "--order", "file")
     assert outcome.column("pr")[4] == "inf"
     assert outcome.column("rank")[4] == "12"
-    assert "1 rows are zero" in outcome.err
+    assert "1 row is zero" in outcome.err
     line = prcli("score", "h.h5", "pool.h5", "--format", "jsonl").text.splitlines()[-1]
     assert json.loads(line)["pr"] == "inf"
 

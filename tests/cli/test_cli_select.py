@@ -63,7 +63,7 @@ def test_objective_is_the_mean_rigidity_of_the_targets(prcli):
 
 
 def test_result_directory(prcli):
-    outcome = prcli("select", *SETS, "-n", "3", "-o", "out")
+    outcome = prcli("select", *SETS, "-n", "3", "-o", "out", "--no-report")
     assert outcome.code == 0
     assert outcome.out == b""
     assert sorted(os.listdir("out")) == [
@@ -72,7 +72,7 @@ def test_result_directory(prcli):
         "selection.tsv",
         "targets.tsv",
     ]
-    table = prcli("select", *SETS, "-n", "3")
+    table = prcli("select", *SETS, "-n", "3", "--explain")
     assert Path("out/selection.tsv").read_bytes() == table.out
     frames = split_frames(Path("pool.xyz").read_bytes())
     picked = [frames[int(i)] for i in table.column("frame")]
@@ -617,3 +617,61 @@ def test_pool_on_stdin(prcli, fails):
     copied = prcli("select", *sets, "-n", "3", "-o", "-", stdin=content)
     assert copied.out == b"".join(frames[int(i)] for i in expected.column("frame"))
     assert "once" in fails("select", *sets, "--target", "-", "-n", "3", stdin=content)
+
+
+def test_a_budget_says_how_many_and_how_the_searches_compare(prcli):
+    outcome = prcli("select", *SETS, "--budget", "12", "--cost", "n_atoms")
+    assert outcome.code == 0
+    costs = [float(cost) for cost in outcome.column("cost")]
+    assert costs == [float(n) for n in outcome.column("n_atoms")]
+    assert 0.0 < sum(costs) <= 12.0
+    for line in ("greedy by gain per cost", "greedy by gain until the budget", "best single"):
+        assert line in outcome.err
+    assert "holds for log-det only" in outcome.err
+    quiet = prcli("select", *SETS, "--budget", "12", "--cost", "n_atoms", "-q")
+    assert quiet.out == outcome.out
+    assert "best single" not in quiet.err
+
+
+def test_number_or_budget_is_needed(fails):
+    assert "Give -n/--n-to-select, or --budget" in fails("select", *SETS, code=2)
+    assert "--budget needs costs" in fails("select", *SETS, "--budget", "3")
+
+
+def test_quotas_that_cannot_be_met_say_what_can(fails):
+    message = fails("select", *SETS, "-n", "4", "--at-most", "n_atoms=*:0")
+    assert "ceilings do not leave enough" in message
+    assert "0 at most" in message
+    assert "cannot be understood" in fails("select", *SETS, "-n", "4", "--quota", "n_atoms:3")
+
+
+def test_constraints_from_a_file_of_settings(prcli):
+    Path("c.toml").write_text(
+        '[select]\nbudget = 12\ncost = "n_atoms"\nat-most = ["n_atoms=1:1", "n_atoms=2:1"]\n'
+        "refine = 2\nbound = true\n"
+    )
+    outcome = prcli("select", *SETS, "--config", "c.toml")
+    assert outcome.code == 0
+    numbers = outcome.column("n_atoms")
+    assert numbers.count("1") <= 1
+    assert numbers.count("2") <= 1
+    assert "exchanges in" in outcome.err
+    assert "% of the best possible set" in outcome.err
+
+
+def test_earlier_choices_are_left_out_or_kept(prcli):
+    first = prcli("select", *SETS, "-n", "3", "--indices")
+    Path("chosen").write_bytes(first.out)
+    whole = prcli("select", *SETS, "-n", "5")
+    rest = prcli("select", *SETS, "-n", "2", "--include", "chosen")
+    assert rest.column("index") == whole.column("index")[3:]
+    others = prcli("select", *SETS, "-n", "2", "--exclude", "chosen")
+    assert not set(others.column("index")) & set(whole.column("index")[:3])
+
+
+def test_help_has_a_section_for_constraints(prcli):
+    text = prcli("select", "--help").text
+    options, constraints = text.split("\nBudget and constraints:\n")
+    assert "--pool DATA" in options
+    assert "--min-distance" in constraints
+    assert "--min-distance" not in options

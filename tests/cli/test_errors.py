@@ -139,7 +139,7 @@ def test_structures_that_are_not_finite_are_left_out(prcli):
         file["structures/features"][5, 2] = np.nan
     outcome = prcli("select", *SETS[:4], "--pool", "odd.h5", "-n", "7", "--skip-invalid")
     assert outcome.code == 0, outcome.err
-    assert "odd.h5: 1 structures left out" in outcome.err
+    assert "odd.h5: 1 structure left out" in outcome.err
     assert set(outcome.column("frame")) == set("0123467")
     assert set(outcome.column("index")) == set("0123456")
 

@@ -81,7 +81,7 @@ def test_closed_pipe_is_silent(prcli, command):
 def test_head_of_a_long_table(prcli):
     write_store(Path("big.h5"), 3000, seed=5)
     assert prcli("hessian", "train.h5", "-o", "h.h5").code == 0
-    shell = f"{sys.executable} -m prcli score h.h5 big.h5 --per atom 2>err | head -n 2"
+    shell = f"{sys.executable} -m prcli score h.h5 big.h5 --per atom -q 2>err | head -n 2"
     done = subprocess.run(["bash", "-c", shell], capture_output=True, env=ENVIRONMENT, timeout=60)
     assert done.stdout.startswith(b"index\tsource\tframe\tatom")
     assert len(done.stdout.splitlines()) == 2

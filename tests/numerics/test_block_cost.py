@@ -11,6 +11,7 @@ from prcli.numerics import block_picker
 from prcli.numerics.block_cost import block_cost
 from prcli.numerics.block_picker import BlockPicker
 from prcli.numerics.block_source import ArrayBlocks
+from prcli.numerics.gate import closing
 from prcli.numerics.greedy import normalized
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.posterior import Posterior, TargetFrame
@@ -74,7 +75,7 @@ def test_excluded_blocks_are_not_held():
         OBJECTIVES["mean-pr"],
         weights,
         1,
-        excluded,
+        closing(excluded),
     )
     held = np.concatenate([group.members for group in picker._screen.frame.groups])
     heights = np.array([len(block) for block in problem.pool])

@@ -58,7 +58,7 @@ def test_bounds_contain_the_exact_gains_of_blocks(objective, problem, compiled):
         # Gains are those of data that the factorization has perturbed, the exact ones not.
         noise = resolution_of(objective, exact.inverse_rigidities(), weights)
         noise = 1e-9 * gains + 10.0 * noise
-        is_open = ~picker._closed
+        is_open = ~picker._gate.closed
         assert np.all((lower <= gains + noise)[is_open])
         assert np.all((upper >= gains - noise)[is_open])
         effect, _ = picker.propose()

@@ -22,6 +22,7 @@ from oracles import known, resolution_of
 from problems import OBJECTIVE_NAMES, REGULARIZERS, Problem, indices, select
 
 from prcli.numerics import block_picker, block_screen, candidates
+from prcli.numerics.baselines import FixedOrder
 from prcli.numerics.block_picker import BlockListPicker
 from prcli.numerics.block_source import ArrayBlocks
 from prcli.numerics.greedy import normalized, run_selection
@@ -302,7 +303,9 @@ def test_given_order_of_blocks_is_kept(objective):
     order = np.array([7, 0, 2, 6])
     frame = TargetFrame(block_posterior(problem), problem.targets)
     weights = normalized(None, len(problem.targets))
-    picker = BlockListPicker(order, block_source(problem), frame, OBJECTIVES[objective], weights)
+    picker = BlockListPicker(
+        FixedOrder(order), block_source(problem), frame, OBJECTIVES[objective], weights
+    )
     result = run_selection(picker, frame, OBJECTIVES[objective], weights, 4)
     exact = ExactBlockSelection(problem)
     assert indices(result) == order.tolist()

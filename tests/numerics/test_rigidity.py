@@ -136,7 +136,7 @@ def test_share_of_the_prior_is_that_of_the_inverse(kind):
     prior = 0.01 * full.T @ full
     inverse = np.linalg.inv(rows.T @ rows + prior)
     factor = np.asfortranarray(np.linalg.cholesky(rows.T @ rows + prior).T)
-    shares = prior_shares(targets, factor, root, 0.01)
+    shares = prior_shares(whiten(targets, factor), factor, root, 0.01)
     held = np.einsum("ti,ij,tj->t", targets, inverse @ prior @ inverse, targets)
     variances = np.einsum("ti,ij,tj->t", targets, inverse, targets)
     np.testing.assert_allclose(shares[:3], held[:3] / variances[:3], rtol=1e-9)
@@ -145,5 +145,5 @@ def test_share_of_the_prior_is_that_of_the_inverse(kind):
 
 def test_what_no_training_row_touches_is_held_by_the_prior_alone():
     factor = np.diag([10.0, 0.1])
-    shares = prior_shares(np.eye(2), factor, np.ones(2), 0.01)
+    shares = prior_shares(whiten(np.eye(2), factor), factor, np.ones(2), 0.01)
     np.testing.assert_allclose(shares, [0.01 / 100.0, 1.0], rtol=1e-12)

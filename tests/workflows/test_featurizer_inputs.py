@@ -25,7 +25,7 @@ from prcli.errors import (
     OutputError,
     RequestError,
 )
-from prcli.workflows import compute_batches, input_features
+from prcli.workflows import compute_batches, compute_setup, input_features
 from prcli.workflows.compute_request import ComputeRequest
 from prcli.workflows.features_compute import compute_features
 from prcli.workflows.hessian_run import HessianRequest, build_hessian
@@ -132,6 +132,30 @@ def test_hessian_is_that_of_a_store_to_the_last_digit(gradients):
     assert record.scale == expected.scale
     assert record.digests.tolist() == expected.digests.tolist()
     assert record.featurizer == expected.featurizer
+
+
+def test_distinct_columns_give_the_same_selection():
+    sets = {"train": "train.xyz", "target": "target.xyz"}
+    all_columns = prcli.select("pool.xyz", 3, **sets, inputs=SMALL)
+    distinct = prcli.select("pool.xyz", 3, **sets, inputs=replace(SMALL, distinct=True))
+    assert distinct.indices.tolist() == all_columns.indices.tolist()
+    assert distinct.objective_after == pytest.approx(all_columns.objective_after, rel=1e-9)
+
+
+def test_what_many_features_cost_is_told(monkeypatch, caplog):
+    monkeypatch.setattr(compute_setup, "MANY_FEATURES", 100)
+    with caplog.at_level("INFO"):
+        opened("train.xyz").close()
+        assert "is large" not in caplog.text
+        # 2 elements, 3 pairs, 2·2·2 columns each.
+        monkeypatch.setattr(compute_setup, "MANY_FEATURES", 47)
+        opened("train.xyz").close()
+    assert "D = 48 is large" in caplog.text
+    assert "--no-per-species (24; all elements share columns), --distinct" in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        opened("train.xyz", options=replace(SMALL, distinct=True, per_species=False)).close()
+    assert "--distinct" not in caplog.text
 
 
 def test_columns_are_for_the_elements_of_all_sets():
@@ -317,6 +341,8 @@ class TestSettingsOfTheHessian:
     def test_distinct_columns_stay_distinct(self):
         record = prcli.hessian(compute("train", distinct=True))
         assert len(prcli.score(record, "pool.xyz", inputs=SOAP).rigidity) == 7
+        with pytest.raises(MismatchError, match="distinct true\n.*distinct false"):
+            prcli.score(record, "pool.xyz", inputs=replace(SOAP, distinct=False))
 
     def test_other_versions_are_told(self, record, caplog):
         old = replace(record, featurizer={**record.featurizer, "featomic": "0.1"})
@@ -487,6 +513,7 @@ class TestRequest:
             ("gradients", "force"),
             ("species", ("C",)),
             ("per_species", False),
+            ("distinct", True),
             ("keep_features", "kept"),
         ],
     )

@@ -164,7 +164,7 @@ def test_structures_that_are_not_finite_are_left_out(caplog):
     spoil()
     with open_input(["s.h5@::-1"], "pool", InputOptions(skip_invalid=True)) as data:
         assert data.n_atoms.tolist() == COUNTS[[4, 3, 2, 0]].tolist()
-    assert "1 structures left out because a feature is not finite: 1" in caplog.text
+    assert "1 structure left out because a feature is not finite: 1" in caplog.text
 
 
 def test_verify():

@@ -79,8 +79,16 @@ def test_table_of_picks_reads_no_frame(pool):
 
 
 def test_result_directory_reads_the_picked_frames_only(pool, tmp_path):
-    done = run_select(pool, "-o", str(tmp_path / "out"))
+    done = run_select(pool, "-o", str(tmp_path / "out"), "--no-report")
     assert done.returncode == 0, done.stderr
     assert done.stderr == "10\n"
     frames = (tmp_path / "out" / "selected.xyz").read_text().count("Properties=")
     assert frames == 10
+
+
+def test_page_reads_the_frames_that_are_drawn_only(pool, tmp_path):
+    done = run_select(pool, "-o", str(tmp_path / "out"), "--report")
+    assert done.returncode == 0, done.stderr
+    drawn = len((tmp_path / "out" / "map.tsv").read_text().splitlines())
+    assert drawn < N_STRUCTURES / 2
+    assert int(done.stderr) <= drawn + 100

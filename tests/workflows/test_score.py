@@ -20,9 +20,10 @@ from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.model import row_form
 from prcli.workflows.rows import EnergyRows, local_blocks
-from prcli.workflows.score import Scores, ranks_of, score
+from prcli.workflows.score import score
 from prcli.workflows.score_run import ScoreRequest, ScoreRun
 from prcli.workflows.score_table import Limits, chosen_rows, score_columns, score_table
+from prcli.workflows.scores import Scores, ranks_of
 
 
 def whole(table: object, name: str = "scored") -> Dataset:

@@ -21,8 +21,9 @@ from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.model import prior_root, row_form
 from prcli.workflows.rows import EnergyRows
-from prcli.workflows.score import Scores, score
+from prcli.workflows.score import score
 from prcli.workflows.score_run import ScoreRequest, ScoreRun
+from prcli.workflows.scores import Scores
 
 D = 4
 WEIGHTS = {"energy": 2.0, "force": 0.75, "stress": 0.25}

@@ -10,12 +10,14 @@ from builders import features_of
 from prcli.data.dataset import Dataset, Part
 from prcli.data.features import Features
 from prcli.errors import FeatureError, MismatchError, RequestError
+from prcli.numerics import posterior
 from prcli.numerics.objectives import OBJECTIVES
+from prcli.numerics.square_root import condition_number, with_prior
 from prcli.records import Block
 from prcli.workflows import rows
 from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import HessianOptions
-from prcli.workflows.model import row_form
+from prcli.workflows.model import full_factor, row_form
 from prcli.workflows.rows import EnergyRows
 from prcli.workflows.score import score
 from prcli.workflows.select import Selection, SelectOptions, select
@@ -299,3 +301,22 @@ def test_targets_that_only_the_regularizer_holds_are_counted(caplog):
     assert selection.target_prior_share_before == pytest.approx([1.0], rel=1e-12)
     assert selection.target_prior_share_after[0] < 0.01
     assert "of 1 targets, 1 were held in place by the regularizer" in caplog.text
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_a_selection_takes_one_factorization_before_and_one_after(monkeypatch, n):
+    made: list[int] = []
+
+    def counted(*given):
+        made.append(1)
+        return with_prior(*given)
+
+    monkeypatch.setattr(posterior, "with_prior", counted)
+    pick(n, target_weight=np.array([1.0, 0.0, 2.0, 1.0]))
+    assert len(made) == 2
+
+
+def test_condition_is_that_of_the_hessian_before_the_picks():
+    expected = condition_number(full_factor(RECORD) / RECORD.scale)
+    assert pick(2).condition.number == pytest.approx(expected, rel=1e-12)
+    assert not pick(2).condition.is_estimate

@@ -23,6 +23,8 @@ from prcli.data.tables import read_table
 from prcli.errors import FormatError, MismatchError, OutputError
 from prcli.numerics.greedy import Pick
 from prcli.numerics.objectives import OBJECTIVES
+from prcli.parallel.plan import SelectionPlan
+from prcli.records import Holding
 from prcli.workflows import selection_checkpoint
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.loss_options import LossOptions
@@ -106,6 +108,17 @@ def test_blocks_of_forces_are_resumed(tmp_path, objective):
     stop(request, 3)
     stop(request, 6)
     assert_same(select(request), select(replace(request, checkpoint=None)))
+
+
+@pytest.mark.parametrize("objective", sorted(OBJECTIVES))
+def test_memory_may_change_between_turns(tmp_path, objective, monkeypatch):
+    request = request_of(tmp_path / "c", objective=objective)
+    whole = select(replace(request, checkpoint=None))
+    turns = [Holding("none", "none"), Holding("float32", "float32"), Holding("float64", "none")]
+    for n_picks, holding in zip((3, 7, 10), turns, strict=True):
+        monkeypatch.setattr(SelectionPlan, "_holdings", lambda self, only=holding: [only])
+        stop(request, n_picks)
+    assert_same(select(request), whole)
 
 
 def test_targets_that_do_not_count_are_told_as_well(tmp_path):
