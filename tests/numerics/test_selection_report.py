@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from oracles import ExactSelection, known, resolution_of
 from problems import OBJECTIVE_NAMES, Problem, indices, make_problem, posterior_of, problems, select
 
+from prcli.numerics.baselines import FixedOrder
 from prcli.numerics.greedy import normalized, run_selection
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.pickers import ListPicker
@@ -114,7 +115,9 @@ def test_given_order_is_kept_and_its_gains_are_those_of_the_objective(objective)
     state = posterior_of(problem)
     frame = TargetFrame(state, problem.targets)
     weights = normalized(None, len(problem.targets))
-    picker = ListPicker(order, ArrayRows(problem.pool), frame, OBJECTIVES[objective], weights)
+    picker = ListPicker(
+        FixedOrder(order), ArrayRows(problem.pool), frame, OBJECTIVES[objective], weights
+    )
     result = run_selection(picker, frame, OBJECTIVES[objective], weights, 4)
     exact = ExactSelection(problem.rows, problem.targets, problem.pool, 1e-5)
     assert indices(result) == order.tolist()
