@@ -1,7 +1,8 @@
 """The page in a real browser.
 
 Needs Chromium, which Debian has: ``apt-get install chromium``. Where it is not found the tests
-are skipped, or fail if PRCLI_BROWSER is "required"; PRCLI_BROWSER may also name the program.
+are skipped, or fail if PRCLI_BROWSER is "required"; "none" skips them, any other value names the
+program.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ SECONDS = 1000
 def find_chromium():
     """Path of the browser; skips, or fails, where there is none."""
     asked = os.environ.get("PRCLI_BROWSER", "")
+    if asked == "none":
+        pytest.skip("PRCLI_BROWSER says that there is no browser that runs")
     names = ["chromium", "chromium-browser", "google-chrome"]
     named = [asked] if asked not in ("", "required") else names
     path = next(filter(None, map(shutil.which, named)), None)
