@@ -6,6 +6,7 @@ The section between the two marks of the README is replaced; nothing else is tou
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,7 +66,7 @@ def _limits(rows: Sequence[Row]) -> str:
         lines.append(_line([item, *(f"{row.value:.3g} {row.unit}" for row in found)]))
     for item in dict.fromkeys(row.item for row in shares):
         found = [row for row in shares if row.item == item]
-        values = [f"{float(row.value):.0%}" for row in found]
+        values = [_share(float(row.value)) for row in found]
         lines.append(_line([f"{_code(item)}, share {found[0].unit}", *values]))
     return "\n".join(["**Limits of the machine, and what prcli gets of them**", "", *lines])
 
@@ -83,6 +84,11 @@ def _growth(rows: Sequence[Row]) -> str:
         f"features (D) and {base.picks} picks; the range is that of single rounds"
     )
     return "\n".join([title, "", *lines])
+
+
+def _share(value: float) -> str:
+    """Write a share; picks that take less than runs differ have none."""
+    return "too short to tell" if math.isnan(value) else f"{value:.0%}"
 
 
 def _exponent(row: Row | None) -> str:
@@ -137,7 +143,13 @@ def _model(rows: Sequence[Row]) -> str:
         f"{_amount(assumed['file system, all ranks'])} from files, and messages take "
         f"{_amount(assumed['network latency'])} and {_amount(assumed['network bandwidth'])}"
     )
-    return "\n".join([title, "", *lines])
+    loops = (
+        "Selections of this size run loops that are not compiled. Larger ones run compiled ones, "
+        "which `test_pick_speed.py` measures, so that their forecasts are too long where "
+        "covariances with targets are kept. `log-det` looks at as many candidates as the data "
+        "ask for, which no model of sizes foresees."
+    )
+    return "\n".join([title, "", *lines, "", loops])
 
 
 def _amount(row: Row) -> str:
