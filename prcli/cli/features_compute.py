@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import signal
-import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -21,7 +20,7 @@ from prcli.cli.options import (
     split_species,
 )
 from prcli.cli.ranks import current_communicator
-from prcli.cli.stopping import StopRequests
+from prcli.cli.stopping import StopRequests, leave_at_once
 from prcli.errors import StoppedEarlyError
 from prcli.wording import counted
 
@@ -204,9 +203,7 @@ def _leave(checkpoint: str | None, number: int) -> NoReturn:
             where=checkpoint,
             remedy="the same command goes on from this checkpoint",
         )
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    sys.exit(128 + number)
+    leave_at_once(number)
 
 
 def _describe(summary: ComputeSummary) -> str:

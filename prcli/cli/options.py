@@ -115,6 +115,20 @@ format_opt = click.option(
 )
 common_options: Callable[[Any], Any] = compose(config_opt, quiet_opt, verbose_opt, threads_opt)
 
+target_options: Callable[[Any], Any] = compose(
+    click.option(
+        "--target-per",
+        type=click.Choice(["structure", "atom", "component"]),
+        default="structure",
+        show_default=True,
+        help="What a target is; a component is what a named block of features contributes to a "
+        "structure.",
+    ),
+    click.option(
+        "--target-weight", metavar="COLUMN", help="Column or key with weights of targets."
+    ),
+)
+
 shard_opt = click.option(
     "--shard",
     type=ShardText(),

@@ -15,6 +15,7 @@ from prcli.cli.options import (
     number_options,
     overwrite_opt,
     provenance_opt,
+    target_options,
 )
 
 if TYPE_CHECKING:
@@ -70,15 +71,7 @@ class Share(click.ParamType[float]):
     show_default=True,
     help="The mean rigidity that is kept high: arithmetic, geometric or harmonic.",
 )
-@click.option(
-    "--target-per",
-    type=click.Choice(["structure", "atom", "component"]),
-    default="structure",
-    show_default=True,
-    help="What a target is; a component is what a named block of features contributes to a "
-    "structure.",
-)
-@click.option("--target-weight", metavar="COLUMN", help="Column or key with weights of targets.")
+@target_options
 @click.option(
     "--structures",
     multiple=True,

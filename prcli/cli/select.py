@@ -23,6 +23,7 @@ from prcli.cli.options import (
     number_options,
     overwrite_opt,
     provenance_opt,
+    target_options,
 )
 from prcli.cli.ranks import current_communicator
 from prcli.cli.select_audit import AuditOfSelection, audit_options
@@ -67,15 +68,7 @@ _OBJECTIVES = ["mean-pr", "mean-log-pr", "min-pr", "mean-variance", "log-det"]
     show_default=True,
     help="Greedy by the objective, or a baseline.",
 )
-@click.option(
-    "--target-per",
-    type=click.Choice(["structure", "atom", "component"]),
-    default="structure",
-    show_default=True,
-    help="What a target is; a component is what a named block of features contributes to a "
-    "structure.",
-)
-@click.option("--target-weight", metavar="COLUMN", help="Column or key with weights of targets.")
+@target_options
 @click.option("--exclude-train", is_flag=True, help="Leave training structures in the pool out.")
 @click.option(
     "--where",

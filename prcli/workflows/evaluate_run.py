@@ -35,7 +35,7 @@ from prcli.workflows.inputs import (
     split_hessians,
 )
 from prcli.workflows.loss_options import LossOptions
-from prcli.workflows.model import warn_about_training
+from prcli.workflows.model import say_training_set, warn_about_training
 from prcli.workflows.plots import check_plots, write_figures
 from prcli.workflows.select import check_request
 from prcli.workflows.select_plan import counted_kinds, plan_selection
@@ -265,15 +265,7 @@ class _Work:
     def _record(self) -> HessianRecord:
         """Sum the Hessian of the base training set."""
         record = sum_hessian([self._train], [], self._request.hessian_options, self._progress)
-        logger.info(
-            "training set: %d structures, %d features; %s rows, scale %s = %.6g, regularizer %.6g",
-            record.n_structures,
-            record.n_features,
-            record.energy,
-            record.scale_rule,
-            record.scale,
-            record.regularizer,
-        )
+        say_training_set(record)
         if self._loss.is_robust:
             logger.info(
                 "refits are least squares, in which every row weighs what it weighs in the "

@@ -177,6 +177,19 @@ def _naming_the_prior(record: HessianRecord) -> Iterator[None]:
         ) from error
 
 
+def say_training_set(record: HessianRecord) -> None:
+    """Say what a Hessian was summed from, and with which numbers it is used."""
+    logger.info(
+        "training set: %d structures, %d features; %s rows, scale %s = %.6g, regularizer %.6g",
+        record.n_structures,
+        record.n_features,
+        record.energy,
+        record.scale_rule,
+        record.scale,
+        record.regularizer,
+    )
+
+
 def warn_about_training(record: HessianRecord, data: Dataset) -> None:
     """Say how many structures of a set are training structures: they are taken as they stand."""
     overlap = int(np.count_nonzero(np.isin(data.digests, record.digests)))

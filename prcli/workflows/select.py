@@ -22,6 +22,7 @@ from prcli.records import ALONE, Communicator, Holding, Progress, no_progress
 from prcli.workflows.budgeted_picks import Search, pick_within_budget
 from prcli.workflows.candidate_rows import Weights, warn_about_kinds
 from prcli.workflows.constraints import Constraints, neighbours_of
+from prcli.workflows.health import MOSTLY
 from prcli.workflows.model import (
     check_fits,
     posterior,
@@ -39,9 +40,6 @@ from prcli.workflows.targets import Targets, check_targets, read_targets
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
-
-#: Share of 1/PR from which the regularizer is said to hold a prediction.
-MOSTLY = 0.5
 
 #: Relative drift of the updated rigidities that is worth a warning.
 LARGEST_DRIFT = 1e-8

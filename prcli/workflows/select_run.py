@@ -42,7 +42,7 @@ from prcli.workflows.inputs import (
     stamp_hessian,
     stamps_of,
 )
-from prcli.workflows.model import check_fits
+from prcli.workflows.model import check_fits, say_training_set
 from prcli.workflows.number_settings import featurizer_setting, number_settings
 from prcli.workflows.prior import prior_files
 from prcli.workflows.rank_limits import check_ranks
@@ -235,15 +235,7 @@ class SelectRun:
                 progress,
                 self._communicator,
             )
-        logger.info(
-            "training set: %d structures, %d features; %s rows, scale %s = %.6g, regularizer %.6g",
-            self.record.n_structures,
-            self.record.n_features,
-            self.record.energy,
-            self.record.scale_rule,
-            self.record.scale,
-            self.record.regularizer,
-        )
+        say_training_set(self.record)
         self._select = partial(
             select,
             self.record,
