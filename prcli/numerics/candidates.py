@@ -95,14 +95,10 @@ def effects(
     -------
     effects : list of Effect
     """
-    coordinates = targets.coordinates_of(rows, whitened)
-    variances = np.einsum("ij,ij->i", coordinates, coordinates)
-    covariances = targets.covariances(coordinates)
+    steps = targets.steps_of(rows, whitened)
     return [
-        _effect(targets, objective, weights, int(index), row, RowStep(z, float(q), K))
-        for index, row, z, q, K in zip(
-            indices, rows, coordinates, variances, covariances, strict=True
-        )
+        _effect(targets, objective, weights, int(index), row, step)
+        for index, row, step in zip(indices, rows, steps, strict=True)
     ]
 
 

@@ -12,9 +12,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.numerics.passes import BLOCK_ELEMENTS, Loops, Shares
+from prcli.numerics.passes import BLOCK_ELEMENTS, Loops, Shares, lengths_of
 from prcli.numerics.pool_coordinates import SINGLE
-from prcli.numerics.pool_frame import PoolFrame, lengths_of
+from prcli.numerics.pool_frame import PoolFrame
 from prcli.numerics.posterior import TargetFrame
 from prcli.records import Precision
 
@@ -117,7 +117,6 @@ class HeldCovariances:
             r[:] = 0.0
         else:
             frame.project(direction, r)
-            r /= lengths_of(frame.q_fresh)
         shares, roots = self._shares, self._roots
         self._loops.score(
             r, shares, k / roots, frame.q, frame.q_fresh, v, self._v_fresh, weights, out

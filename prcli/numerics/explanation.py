@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.numerics.posterior import Posterior, RowStep, TargetFrame
+from prcli.numerics.posterior import Posterior, TargetFrame
 from prcli.numerics.rigidity import reciprocal
 
 FloatArray = NDArray[np.float64]
@@ -107,12 +107,6 @@ def explain_picks(
     watch = HelpWatch()
     watch.begin(targets.v)
     for index, rows in picks:
-        targets.add(rows, _single_step(targets, rows) if len(rows) == 1 else None)
+        targets.add(rows, targets.steps_of(rows)[0] if len(rows) == 1 else None)
         watch.note(index, targets.v)
     return watch.helped()
-
-
-def _single_step(targets: TargetFrame, row: FloatArray) -> RowStep:
-    """How a single row enters the coordinates of the targets."""
-    z = targets.coordinates_of(row)
-    return RowStep(z[0], float(z[0] @ z[0]), targets.covariances(z)[0])

@@ -75,32 +75,36 @@ def bound_gains(scores, q, q_fresh, noise, loss, bounds):  # type: ignore[no-unt
     return unclear
 
 
+@njit(cache=True)
+def _share_step(product, variance):  # type: ignore[no-untyped-def]
+    return product / np.sqrt(variance) if variance > 0.0 else 0.0
+
+
 @njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
 def mean_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, out):  # type: ignore[no-untyped-def]
     """Update K by a pick and score every candidate; see `passes.mean_pr_scores`."""
     growth = v_fresh / v
     scaled = weights / v
+    total = scaled.sum()
     for c in prange(K.shape[0]):
-        step = r[c]
+        step = _share_step(r[c], q_fresh[c])
         square = q_fresh[c]
         # Everything below is (1 + q) v'/v instead of v'/v: one product less for each target.
         whole = 1.0 + q[c]
         gain = 0.0
-        error = 0.0
         smallest = _bits(whole)
         for t in range(K.shape[1]):
             value = K[c, t] - step * k[t]
             K[c, t] = value
             x = value * value * growth[t]
             y = max(whole - square * x, 1.0)
-            inverse = 1.0 / y
-            term = scaled[t] * inverse
-            gain += term * x
-            error += term * inverse
+            gain += scaled[t] * x / y
             smallest = min(smallest, _bits(y))
-        out[0, c] = gain * square
-        out[1, c] = error * whole * whole
-        out[2, c] = _number(smallest) / whole
+        gain *= square
+        least = _number(smallest) / whole
+        out[0, c] = gain
+        out[1, c] = (total + gain) / least
+        out[2, c] = least
 
 
 @njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
@@ -108,7 +112,7 @@ def mean_log_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, out):  # type: ig
     """Update K by a pick and score every candidate; see `passes.mean_log_pr_scores`."""
     growth = v_fresh / v
     for c in prange(K.shape[0]):
-        step = r[c]
+        step = _share_step(r[c], q_fresh[c])
         share = 1.0 / (1.0 + q[c])
         factor = q_fresh[c] * share
         gain = 0.0
@@ -133,7 +137,7 @@ def min_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, out):  # type: ignore[
     largest = v.max()
     head_room = largest - v
     for c in prange(K.shape[0]):
-        step = r[c]
+        step = _share_step(r[c], q_fresh[c])
         square = q_fresh[c]
         variance = q[c]
         share = 1.0 / (1.0 + variance)

@@ -3,13 +3,17 @@
 Covariances are kept as shares: ``K`` (C, T) holds K_ct/√(q_c v_t) with the candidates'
 variances ``q_fresh`` (C,) and the targets' ``v_fresh`` (T,) of the latest whitening, so that
 none exceeds 1 and float32 can hold them. A pass takes the pick's products ``r`` (C,) with the
-candidates and ``k`` (T,) with the targets, both divided by those roots, the present variances
+candidates, and ``k`` (T,) with the targets, the latter divided by √v_t, the present variances
 ``q`` (C,) and ``v`` (T,), after the pick, and the targets' ``weights`` (T,). It updates
-K ← K − r kᵀ in place and fills ``out`` (3, C):
+K ← K − r kᵀ/√q in place and fills ``out`` (3, C):
 
 - the gain of each candidate;
-- the derivative of the gain by a common error of the relative drops (v − v')/v;
+- what the derivative of the gain by a common error of the relative drops (v − v')/v does not
+  exceed;
 - the smallest v'/v, which tells where that derivative can be trusted.
+
+For `mean-pr` the derivative, Σ w/v (v/v')², is bounded by the largest v/v' times Σ w/v', the mean
+rigidity after the pick, which is known from the gain: one sum less for each covariance.
 
 The functions here work in blocks of candidates with numpy; `kernels` holds their compiled
 twins for large work.
@@ -81,6 +85,13 @@ BLOCK_CANDIDATES = 1 << 14
 
 #: Covariances times picks from which compiling pays.
 COMPILE_FROM = 2e8
+
+
+def lengths_of(variances: FloatArray) -> FloatArray:
+    """√q, and 1 for rows of zeros."""
+    lengths: FloatArray = np.sqrt(variances)
+    lengths[lengths == 0.0] = 1.0
+    return lengths
 
 
 def move_rows(
@@ -168,11 +179,11 @@ def mean_pr_scores(
 ) -> None:
     """Score candidates by the mean of 1/v."""
     y, x = _remaining_share(K, q, q_fresh, v_fresh / v)
-    inverse = 1.0 / y
     scaled = weights / v
-    out[0] = (x * inverse) @ scaled
-    out[1] = (inverse * inverse) @ scaled
-    out[2] = y.min(axis=1)
+    smallest = y.min(axis=1)
+    out[0] = np.divide(x, y, out=y) @ scaled
+    out[1] = (scaled.sum() + out[0]) / smallest
+    out[2] = smallest
 
 
 def mean_log_pr_scores(
@@ -251,7 +262,7 @@ def plain_pass(objective: str) -> Pass:
         step = max(1, BLOCK_ELEMENTS // max(1, K.shape[1]))
         for start in range(0, K.shape[0], step):
             part = slice(start, start + step)
-            block = -np.multiply.outer(r[part], k)
+            block = np.multiply.outer(r[part] / -lengths_of(q_fresh[part]), k)
             block += K[part]
             K[part] = block
             scores(block, q[part], q_fresh[part], v, v_fresh, weights, out[:, part])

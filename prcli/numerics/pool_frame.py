@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import dtrsm
 
 from prcli.errors import FeatureError
-from prcli.numerics.passes import Project, project_rows
+from prcli.numerics.blas_threads import one_blas_thread
+from prcli.numerics.passes import Project, lengths_of, project_rows
 from prcli.numerics.pool_coordinates import Products, make_coordinates
 from prcli.numerics.posterior import Chain, Posterior, RowStep, TargetFrame
-from prcli.numerics.rigidity import squared_norms, whiten
+from prcli.numerics.rigidity import squared_norms, whiten, whiten_one
 from prcli.numerics.row_source import RowSource
 from prcli.numerics.square_root import balanced_condition
 from prcli.records import Precision
@@ -123,18 +124,19 @@ class PoolFrame:
         entry : Entry or None
             None where the pick has lost too many digits for its direction to be trusted.
         """
-        before: FloatArray = whiten(row[np.newaxis], self.factor)[0]
-        q_fresh = float(before @ before)
-        if step.q < WORN_SHARE * q_fresh:
-            return None
-        z = step.z if self.factor is targets.factor else self.chain.apply(before)
-        return Entry(z, step.q, q_fresh)
+        if self.factor is targets.factor and step.q_fresh is not None:
+            z, q_fresh = step.z, step.q_fresh
+        else:
+            before = whiten_one(row, self.factor)
+            z, q_fresh = self.chain.apply(before), float(before @ before)
+        return Entry(z, step.q, q_fresh) if step.q >= WORN_SHARE * q_fresh else None
 
     def direction(self, entry: Entry) -> FloatArray:
         """Vector w, shape (D,), with r_c = z_c · w for a pick; chains the pick."""
         root = np.sqrt(1.0 + entry.q)
-        direction: FloatArray = self.chain.apply_transposed(entry.z) / root
-        self.chain.append(entry.z, entry.q)
+        with one_blas_thread():
+            direction: FloatArray = self.chain.apply_transposed(entry.z) / root
+            self.chain.append(entry.z, entry.q)
         self._wear += entry.q_fresh / (1.0 + entry.q)
         return direction
 
@@ -205,13 +207,6 @@ class PoolFrame:
         makes 2 ε √n q_fresh in q by Cauchy and Schwarz, and less in a covariance.
         """
         return 2.0 * self._coordinates.rounding * float(np.sqrt(1.0 + len(self.chain)))
-
-
-def lengths_of(variances: FloatArray) -> FloatArray:
-    """√q, and 1 for rows of zeros."""
-    lengths: FloatArray = np.sqrt(variances)
-    lengths[lengths == 0.0] = 1.0
-    return lengths
 
 
 def _refuse(index: int) -> None:

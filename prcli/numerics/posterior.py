@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from prcli.numerics.blas_threads import one_blas_thread
 from prcli.numerics.passes import Loops, Move, Project, move_rows, project_rows
 from prcli.numerics.rigidity import squared_norms, whiten
 from prcli.numerics.square_root import SquareRoot, with_prior
@@ -41,11 +42,14 @@ class RowStep:
         Its variance |z|².
     covariances : ndarray of shape (T,)
         K, its products with the coordinates of the targets.
+    q_fresh : float, optional
+        Its variance when the frame was whitened, where that is known.
     """
 
     z: FloatArray
     q: float
     covariances: FloatArray
+    q_fresh: float | None = None
 
 
 class Chain:
@@ -199,8 +203,8 @@ class TargetFrame:
         self._v_fresh = self.v
         self.chain = Chain(self._rows.shape[1])
 
-    def coordinates_of(self, rows: FloatArray, whitened: FloatArray | None = None) -> FloatArray:
-        """Present coordinates of other rows, shape (m, D), in the frame of the targets.
+    def steps_of(self, rows: FloatArray, whitened: FloatArray | None = None) -> list[RowStep]:
+        """How single rows would enter, each by itself.
 
         The targets are whitened afresh first where the picks since the last whitening have
         taken most of the variance of one of the rows.
@@ -210,20 +214,27 @@ class TargetFrame:
         rows : ndarray of shape (m, D)
         whitened : ndarray of shape (m, D), optional
             The same whitened with `factor`, where that is known.
+
+        Returns
+        -------
+        steps : list of RowStep
         """
         before = whiten(rows, self.factor) if whitened is None else whitened
-        if not len(self.chain):
-            return before
-        now = self.chain.apply(before)
-        if np.any(squared_norms(now) < STALE_SHARE * squared_norms(before)):
-            self.refresh()
-            return whiten(rows, self.factor)
-        return now
-
-    def covariances(self, coordinates: FloatArray) -> FloatArray:
-        """Products, shape (m, T), of coordinates in this frame with those of the targets."""
-        project = self._project if len(coordinates) <= _FEW_ROWS else project_rows
-        return project(self.coordinates, coordinates)
+        now, fresh = before, squared_norms(before)
+        variances = fresh
+        if len(self.chain):
+            now = self.chain.apply(before)
+            variances = squared_norms(now)
+            if np.any(variances < STALE_SHARE * fresh):
+                self.refresh()
+                return self.steps_of(rows)
+        project = self._project if len(now) <= _FEW_ROWS else project_rows
+        return [
+            RowStep(z, float(q), K, float(q_fresh))
+            for z, q, K, q_fresh in zip(
+                now, variances, project(self.coordinates, now), fresh, strict=True
+            )
+        ]
 
     def add(self, rows: FloatArray, step: RowStep | None = None) -> None:
         """Add picked rows.
@@ -238,7 +249,8 @@ class TargetFrame:
         if step is None:
             self.refresh()
             return
-        self.chain.append(step.z, step.q)
+        with one_blas_thread():
+            self.chain.append(step.z, step.q)
         u, beta = self.chain.last()
         root = np.sqrt(step.q)
         self.v = np.empty_like(self._v_fresh)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.numerics.posterior import Posterior, RowStep, TargetFrame
+from prcli.numerics.posterior import Posterior, TargetFrame
 from prcli.numerics.removal_objectives import RemovalObjective
 from prcli.numerics.rigidity import reciprocal
 
@@ -97,8 +97,7 @@ def _add(targets: TargetFrame, rows: FloatArray) -> float:
     """Add the rows of a structure one by one; give the leverage that they have then."""
     total = 0.0
     for row in rows:
-        z = targets.coordinates_of(row[np.newaxis])
-        q = float(z[0] @ z[0])
-        targets.add(row[np.newaxis], RowStep(z[0], q, targets.covariances(z)[0]))
-        total += q / (1.0 + q)
+        [step] = targets.steps_of(row[np.newaxis])
+        targets.add(row[np.newaxis], step)
+        total += step.q / (1.0 + step.q)
     return total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg.blas import dtrsm
+from scipy.linalg.blas import dtrsm, dtrsv
 
 FloatArray = NDArray[np.float64]
 
@@ -32,6 +32,20 @@ def whiten(
         # The transpose of a C-ordered array is what Fortran takes: nothing is copied.
         work = dtrsm(1.0, factor, work.T, side=0, lower=0, trans_a=1, overwrite_b=1).T
     return work
+
+
+def whiten_one(row: FloatArray, factor: FloatArray) -> FloatArray:
+    """Coordinates, shape (D,), of a single row of shape (D,): reads the factor once, no more.
+
+    See `whiten`, from which it differs by rounding.
+    """
+    if not row.size:
+        return row.copy()
+    if factor.flags.f_contiguous:
+        found: FloatArray = dtrsv(factor, row, trans=1)
+    else:
+        found = dtrsv(factor.T, row, lower=1)
+    return found
 
 
 def squared_norms(rows: FloatArray) -> FloatArray:

@@ -8,12 +8,8 @@ from oracles import ExactSelection
 from problems import decaying, factor_of, make_problem, posterior_of
 
 from prcli.numerics import posterior as module
-from prcli.numerics.posterior import Chain, Posterior, RowStep, TargetFrame
+from prcli.numerics.posterior import Chain, Posterior, TargetFrame
 from prcli.numerics.rigidity import squared_norms, whiten
-
-
-def step_of(frame, z):
-    return RowStep(z, float(z @ z), frame.coordinates @ z)
 
 
 @settings(deadline=None, max_examples=40)
@@ -92,8 +88,7 @@ def test_variances_follow_the_picks(kind, regularizer, n_targets):
     frame = TargetFrame(posterior_of(problem), targets.copy())
     exact = ExactSelection(problem.rows, targets, problem.pool, regularizer)
     for index, row in enumerate(problem.pool):
-        z = frame.coordinates_of(row[np.newaxis])[0]
-        frame.add(row[np.newaxis], step_of(frame, z))
+        frame.add(row[np.newaxis], *frame.steps_of(row[np.newaxis]))
         exact.add(index)
         np.testing.assert_allclose(frame.v, exact.inverse_rigidities(), rtol=1e-9)
         np.testing.assert_allclose(frame.v, frame.fresh_variances(), rtol=1e-9)
@@ -104,12 +99,15 @@ def test_coordinates_of_other_rows_give_posterior_covariances():
     state = posterior_of(problem)
     frame = TargetFrame(state, problem.targets)
     for row in problem.pool[:4]:
-        z = frame.coordinates_of(row[np.newaxis])[0]
-        frame.add(row[np.newaxis], step_of(frame, z))
+        frame.add(row[np.newaxis], *frame.steps_of(row[np.newaxis]))
     factor = state.factor()
     expected = whiten(problem.pool, factor) @ whiten(problem.targets, factor).T
-    K = frame.coordinates_of(problem.pool) @ frame.coordinates.T
-    np.testing.assert_allclose(K, expected, atol=1e-13)
+    steps = frame.steps_of(problem.pool)
+    np.testing.assert_allclose([step.covariances for step in steps], expected, atol=1e-13)
+    one_by_one = [frame.steps_of(row[np.newaxis])[0] for row in problem.pool]
+    np.testing.assert_allclose([step.covariances for step in one_by_one], expected, atol=1e-13)
+    fresh = squared_norms(whiten(problem.pool, frame.factor))
+    np.testing.assert_allclose([step.q_fresh for step in steps], fresh, rtol=1e-13)
 
 
 def test_rows_that_picks_have_resolved_ask_for_a_fresh_whitening():
@@ -117,10 +115,10 @@ def test_rows_that_picks_have_resolved_ask_for_a_fresh_whitening():
     row = g.normal(size=6)
     state = Posterior(factor_of(g.normal(size=(2, 6))), np.ones(6), 1e-13)
     frame = TargetFrame(state, np.zeros((0, 6)))
-    z = frame.coordinates_of(row[np.newaxis])[0]
-    frame.add(row[np.newaxis], step_of(frame, z))
-    now = frame.coordinates_of(row[np.newaxis])
-    assert squared_norms(now)[0] == pytest.approx(1.0, rel=1e-11)
+    frame.add(row[np.newaxis], *frame.steps_of(row[np.newaxis]))
+    [step] = frame.steps_of(row[np.newaxis])
+    assert step.q == step.q_fresh
+    assert step.q == pytest.approx(1.0, rel=1e-11)
 
 
 def test_long_chains_are_cut(monkeypatch):
@@ -128,8 +126,7 @@ def test_long_chains_are_cut(monkeypatch):
     problem = make_problem("normal", 1e-2, 8)
     frame = TargetFrame(posterior_of(problem), problem.targets)
     for row in problem.pool:
-        z = frame.coordinates_of(row[np.newaxis])[0]
-        frame.add(row[np.newaxis], step_of(frame, z))
+        frame.add(row[np.newaxis], *frame.steps_of(row[np.newaxis]))
         np.testing.assert_allclose(frame.v, frame.fresh_variances(), rtol=1e-12)
 
 
