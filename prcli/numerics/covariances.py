@@ -43,9 +43,10 @@ class Covariances(Protocol):
         k: FloatArray,
         v: FloatArray,
         weights: FloatArray,
+        worth: FloatArray,
         out: FloatArray,
     ) -> None:
-        """Apply the latest pick, if any, and fill `out` (3, C); see `passes`.
+        """Apply the latest pick, if any, and fill `out` (4, C); see `passes`.
 
         Parameters
         ----------
@@ -54,7 +55,8 @@ class Covariances(Protocol):
         k : ndarray of shape (T,)
             Covariances of the pick with the targets, over √(1 + q).
         v, weights : ndarray of shape (T,)
-        out : ndarray of shape (3, C)
+        worth : ndarray of shape (C,)
+        out : ndarray of shape (4, C)
         """
         ...
 
@@ -109,6 +111,7 @@ class HeldCovariances:
         k: FloatArray,
         v: FloatArray,
         weights: FloatArray,
+        worth: FloatArray,
         out: FloatArray,
     ) -> None:
         """Apply the latest pick and score every candidate in one pass."""
@@ -119,7 +122,7 @@ class HeldCovariances:
             frame.project(direction, r)
         shares, roots = self._shares, self._roots
         self._loops.score(
-            r, shares, k / roots, frame.q, frame.q_fresh, v, self._v_fresh, weights, out
+            r, shares, k / roots, frame.q, frame.q_fresh, v, self._v_fresh, weights, worth, out
         )
 
     @property
@@ -157,6 +160,7 @@ class FreshCovariances:
         k: FloatArray,
         v: FloatArray,
         weights: FloatArray,
+        worth: FloatArray,
         out: FloatArray,
     ) -> None:
         """Multiply the pool with all targets, and with the direction of the latest pick."""
@@ -170,9 +174,18 @@ class FreshCovariances:
             if direction is not None:
                 frame.shrink(part, products[1][:, 0])
             n = len(products[0])
-            scores = np.empty((3, n))
+            scores = np.empty((4, n))
             self._loops.score(
-                np.zeros(n), products[0], zeros, frame.q[part], np.ones(n), v, ones, weights, scores
+                np.zeros(n),
+                products[0],
+                zeros,
+                frame.q[part],
+                np.ones(n),
+                v,
+                ones,
+                weights,
+                worth[part],
+                scores,
             )
             out[:, part] = scores
 

@@ -8,15 +8,19 @@ float32: numbers are loaded in their own precision and worked on in float64. Imp
 module starts the compiler, so it is imported only where the work is large;
 `prcli.numerics.passes` holds the plain twins.
 
-Divisions follow the rules of numpy, and smallest values are found by comparing bit patterns,
-which order positive numbers as the numbers do: a test for zero, or a minimum of floats, would
-keep a loop from being vectorized.
+The innermost loops are written out in each pass: in a function of their own they take a third
+longer. Divisions follow the rules of numpy, and extremes are found by comparing bit patterns, which
+order positive numbers as the numbers do: a test for zero, or a minimum of floats, would keep a
+loop from being vectorized.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit, prange
+
+#: Candidates that one thread scores in a row, comparing each with those before.
+RUN = 512
 
 
 @njit(cache=True)
@@ -68,11 +72,21 @@ def bound_gains(scores, q, q_fresh, noise, loss, bounds):  # type: ignore[no-unt
         error = 2.0 * noise * np.sqrt(loss * q[c] * q_fresh[c])
         error += (noise + noise * noise * loss) * q_fresh[c]
         error = error / (1.0 + q[c]) + noise
-        slack = 2.0 * error * scores[1, c]
+        slack = 2.0 * error * scores[2, c]
         bounds[0, c] = scores[0, c] - slack
-        bounds[1, c] = scores[0, c] + slack
-        unclear[c] = scores[2, c] < 4.0 * error
+        bounds[1, c] = scores[1, c] + slack
+        unclear[c] = scores[3, c] < 4.0 * error
     return unclear
+
+
+@njit(cache=True)
+def _n_runs(n_candidates):  # type: ignore[no-untyped-def]
+    return (n_candidates + RUN - 1) // RUN
+
+
+@njit(cache=True)
+def _best_two(best, second, merit):  # type: ignore[no-untyped-def]
+    return max(best, merit), max(second, min(best, merit))
 
 
 @njit(cache=True)
@@ -80,59 +94,105 @@ def _share_step(product, variance):  # type: ignore[no-untyped-def]
     return product / np.sqrt(variance) if variance > 0.0 else 0.0
 
 
+@njit(fastmath=True, error_model="numpy", cache=True)
+def _mean_pr_gain(row, growth, weights, square, whole):  # type: ignore[no-untyped-def]
+    # With (1 + q) v'/v instead of v'/v: one product less for each target.
+    gain = 0.0
+    for t in range(row.shape[0]):
+        value = np.float64(row[t])
+        x = value * value * growth[t]
+        gain += weights[t] * x / max(whole - square * x, 1.0)
+    return gain * square
+
+
+@njit(fastmath=True, error_model="numpy", cache=True)
+def _logarithm(x, y):  # type: ignore[no-untyped-def]
+    """Give −log(1 − x), where y is 1 − x."""
+    return -np.log1p(-x) if x < 0.5 else -np.log(y)
+
+
+@njit(fastmath=True, error_model="numpy", cache=True)
+def _mean_log_pr_gain(row, growth, weights, square, whole):  # type: ignore[no-untyped-def]
+    factor = square / whole
+    share = 1.0 / whole
+    gain = 0.0
+    for t in range(row.shape[0]):
+        value = np.float64(row[t])
+        x = value * value * growth[t] * factor
+        gain += weights[t] * _logarithm(x, max(1.0 - x, share))
+    return gain
+
+
 @njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
-def mean_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, out):  # type: ignore[no-untyped-def]
+def mean_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, worth, out):  # type: ignore[no-untyped-def]
     """Update K by a pick and score every candidate; see `passes.mean_pr_scores`."""
     growth = v_fresh / v
     scaled = weights / v
     total = scaled.sum()
-    for c in prange(K.shape[0]):
-        step = _share_step(r[c], q_fresh[c])
-        square = q_fresh[c]
-        # Everything below is (1 + q) v'/v instead of v'/v: one product less for each target.
-        whole = 1.0 + q[c]
-        gain = 0.0
-        smallest = _bits(whole)
-        for t in range(K.shape[1]):
-            value = K[c, t] - step * k[t]
-            K[c, t] = value
-            x = value * value * growth[t]
-            y = max(whole - square * x, 1.0)
-            gain += scaled[t] * x / y
-            smallest = min(smallest, _bits(y))
-        gain *= square
-        least = _number(smallest) / whole
-        out[0, c] = gain
-        out[1, c] = (total + gain) / least
-        out[2, c] = least
+    for run in prange(_n_runs(len(r))):
+        # The second largest merit of the run so far: what does not reach it need not be exact.
+        best = second = 0.0
+        for c in range(run * RUN, min(len(r), (run + 1) * RUN)):
+            square, whole = q_fresh[c], 1.0 + q[c]
+            step = _share_step(r[c], square)
+            drops = 0.0
+            bits = _bits(0.0)
+            for t in range(K.shape[1]):
+                value = K[c, t] - step * k[t]
+                K[c, t] = value
+                x = value * value * growth[t]
+                drops += scaled[t] * x
+                bits = max(bits, _bits(x))
+            largest = _number(bits)
+            least = drops * square / whole
+            smallest = max(whole - square * largest, 1.0) / whole
+            most = least / smallest
+            if worth[c] > 0.0 and most * worth[c] >= second:
+                least = most = _mean_pr_gain(K[c], growth, scaled, square, whole)
+                best, second = _best_two(best, second, least * worth[c])
+            out[0, c] = least
+            out[1, c] = most
+            out[2, c] = (total + most) / smallest
+            out[3, c] = smallest
 
 
 @njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
-def mean_log_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, out):  # type: ignore[no-untyped-def]
+def mean_log_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, worth, out):  # type: ignore[no-untyped-def]
     """Update K by a pick and score every candidate; see `passes.mean_log_pr_scores`."""
     growth = v_fresh / v
-    for c in prange(K.shape[0]):
-        step = _share_step(r[c], q_fresh[c])
-        share = 1.0 / (1.0 + q[c])
-        factor = q_fresh[c] * share
-        gain = 0.0
-        error = 0.0
-        smallest = 1.0
-        for t in range(K.shape[1]):
-            value = K[c, t] - step * k[t]
-            K[c, t] = value
-            x = value * value * growth[t] * factor
-            y = max(1.0 - x, share)
-            gain -= weights[t] * (np.log1p(-x) if x < 0.5 else np.log(y))
-            error += weights[t] / y
-            smallest = min(smallest, y)
-        out[0, c] = gain
-        out[1, c] = error
-        out[2, c] = smallest
+    for run in prange(_n_runs(len(r))):
+        best = second = 0.0
+        for c in range(run * RUN, min(len(r), (run + 1) * RUN)):
+            square, whole = q_fresh[c], 1.0 + q[c]
+            step = _share_step(r[c], square)
+            drops = 0.0
+            bits = _bits(0.0)
+            for t in range(K.shape[1]):
+                value = K[c, t] - step * k[t]
+                K[c, t] = value
+                x = value * value * growth[t]
+                drops += weights[t] * x
+                bits = max(bits, _bits(x))
+            largest = _number(bits)
+            least = drops * square / whole
+            largest *= square / whole
+            smallest = max(1.0 - largest, 1.0 / whole)
+            out[2, c] = 1.0 + least / smallest
+            most = least / smallest
+            if largest > 1e-3:
+                # By rounding the largest drop can exceed what the candidate can do.
+                within = largest if largest < 0.5 else 1.0 - smallest
+                most = least * _logarithm(largest, smallest) / within
+            if worth[c] > 0.0 and most * worth[c] >= second:
+                least = most = _mean_log_pr_gain(K[c], growth, weights, square, whole)
+                best, second = _best_two(best, second, least * worth[c])
+            out[0, c] = least
+            out[1, c] = most
+            out[3, c] = smallest
 
 
 @njit(parallel=True, fastmath=True, error_model="numpy", cache=True)
-def min_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, out):  # type: ignore[no-untyped-def]
+def min_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, worth, out):  # type: ignore[no-untyped-def]
     """Update K by a pick and score every candidate; see `passes.min_pr_scores`."""
     largest = v.max()
     head_room = largest - v
@@ -150,9 +210,11 @@ def min_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, out):  # type: ignore[
             smallest = min(smallest, _bits(lead))
         lead = _number(smallest)
         y = max(1.0 - lead / largest, share)
-        out[0, c] = lead / (largest * largest * y)
-        out[1, c] = 1.0 / (largest * y * y)
-        out[2, c] = y
+        gain = lead / (largest * largest * y)
+        out[0, c] = gain
+        out[1, c] = gain
+        out[2, c] = 1.0 / (largest * y * y)
+        out[3, c] = y
 
 
 PASSES = {

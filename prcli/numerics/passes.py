@@ -4,16 +4,22 @@ Covariances are kept as shares: ``K`` (C, T) holds K_ct/√(q_c v_t) with the ca
 variances ``q_fresh`` (C,) and the targets' ``v_fresh`` (T,) of the latest whitening, so that
 none exceeds 1 and float32 can hold them. A pass takes the pick's products ``r`` (C,) with the
 candidates, and ``k`` (T,) with the targets, the latter divided by √v_t, the present variances
-``q`` (C,) and ``v`` (T,), after the pick, and the targets' ``weights`` (T,). It updates
-K ← K − r kᵀ/√q in place and fills ``out`` (3, C):
+``q`` (C,) and ``v`` (T,), after the pick, the targets' ``weights`` (T,), and what a unit of gain
+is ``worth`` (C,) where candidates compete: one over the cost, 0 for who may not be picked. It
+updates K ← K − r kᵀ/√q in place and fills ``out`` (4, C):
 
-- the gain of each candidate;
-- what the derivative of the gain by a common error of the relative drops (v − v')/v does not
+- the gain of each candidate, or less;
+- the gain, or more: they differ for candidates that others beat all the same;
+- what the derivative of the gain by a common error of the relative drops x = (v − v')/v does not
   exceed;
 - the smallest v'/v, which tells where that derivative can be trusted.
 
-For `mean-pr` the derivative, Σ w/v (v/v')², is bounded by the largest v/v' times Σ w/v', the mean
-rigidity after the pick, which is known from the gain: one sum less for each covariance.
+With X the largest drop, x/(1 − x) lies between x and x/(1 − X), and −log(1 − x) between x and
+−x log(1 − X)/X. So the weighted sum of the drops, which takes neither division nor logarithm,
+bounds a gain, and the compiled passes compute the gain only of those that can be among the best
+two: on real pools of a few to thirty percent. Likewise Σ w/v (v/v')², the derivative for `mean-pr`,
+is at most Σ w/v', the mean rigidity after the pick, over 1 − X, and Σ w v/v' is at most
+1 + Σ w x/(1 − X).
 
 The functions here work in blocks of candidates with numpy; `kernels` holds their compiled
 twins for large work.
@@ -36,6 +42,7 @@ Pass = Callable[
     [
         FloatArray,
         Shares,
+        FloatArray,
         FloatArray,
         FloatArray,
         FloatArray,
@@ -84,7 +91,7 @@ CAST_ELEMENTS = 1 << 20
 BLOCK_CANDIDATES = 1 << 14
 
 #: Covariances times picks from which compiling pays.
-COMPILE_FROM = 2e8
+COMPILE_FROM = 1e8
 
 
 def lengths_of(variances: FloatArray) -> FloatArray:
@@ -130,7 +137,7 @@ def bound_gains(
 
     Parameters
     ----------
-    scores : ndarray of shape (3, C)
+    scores : ndarray of shape (4, C)
         What a pass left.
     q, q_fresh : ndarray of shape (C,)
         Variances of the candidates, now and when they were whitened.
@@ -150,7 +157,7 @@ def bound_gains(
     # In parts that stay in the cache: there are many steps, and little to do in each.
     for start in range(0, len(q), BLOCK_CANDIDATES):
         part = slice(start, start + BLOCK_CANDIDATES)
-        gain, derivative, smallest = scores[:, part]
+        least, most, derivative, smallest = scores[:, part]
         # A covariance is wrong by noise √(loss q_fresh) times √v, a variance by noise q_fresh.
         error = 2.0 * noise * np.sqrt(loss * q[part] * q_fresh[part])
         error += (noise + noise * noise * loss) * q_fresh[part]
@@ -158,8 +165,8 @@ def bound_gains(
         error += noise
         unclear[part] = smallest < 4.0 * error
         slack = 2.0 * error * derivative
-        np.subtract(gain, slack, out=bounds[0, part])
-        np.add(gain, slack, out=bounds[1, part])
+        np.subtract(least, slack, out=bounds[0, part])
+        np.add(most, slack, out=bounds[1, part])
     return unclear
 
 
@@ -181,9 +188,9 @@ def mean_pr_scores(
     y, x = _remaining_share(K, q, q_fresh, v_fresh / v)
     scaled = weights / v
     smallest = y.min(axis=1)
-    out[0] = np.divide(x, y, out=y) @ scaled
-    out[1] = (scaled.sum() + out[0]) / smallest
-    out[2] = smallest
+    out[:2] = np.divide(x, y, out=y) @ scaled
+    out[2] = (scaled.sum() + out[0]) / smallest
+    out[3] = smallest
 
 
 def mean_log_pr_scores(
@@ -198,9 +205,10 @@ def mean_log_pr_scores(
     """Score candidates by the mean of −log v."""
     y, x = _remaining_share(K, q, q_fresh, v_fresh / v)
     logarithm = np.where(x < 0.5, np.log1p(-np.minimum(x, 0.5)), np.log(y))
-    out[0] = -(logarithm @ weights)
-    out[1] = (1.0 / y) @ weights
-    out[2] = y.min(axis=1)
+    smallest = y.min(axis=1)
+    out[:2] = -(logarithm @ weights)
+    out[2] = 1.0 + (x @ weights) / smallest
+    out[3] = smallest
 
 
 def min_pr_scores(
@@ -219,9 +227,9 @@ def min_pr_scores(
     drop = np.minimum(squares, np.multiply.outer(q, v)) * share[:, np.newaxis]
     lead = (drop + (largest - v)).min(axis=1)
     y = np.maximum(1.0 - lead / largest, share)
-    out[0] = lead / (largest * largest * y)
-    out[1] = 1.0 / (largest * y * y)
-    out[2] = y
+    out[:2] = lead / (largest * largest * y)
+    out[2] = 1.0 / (largest * y * y)
+    out[3] = y
 
 
 def _remaining_share(
@@ -257,6 +265,7 @@ def plain_pass(objective: str) -> Pass:
         v: FloatArray,
         v_fresh: FloatArray,
         weights: FloatArray,
+        worth: FloatArray,
         out: FloatArray,
     ) -> None:
         step = max(1, BLOCK_ELEMENTS // max(1, K.shape[1]))

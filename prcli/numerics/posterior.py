@@ -189,15 +189,20 @@ class TargetFrame:
         self._rows = rows
         self._move: Move = move_rows
         self._project: Project = project_rows
-        self.refresh()
+        self._start(posterior.factor())
 
     def use(self, loops: Loops) -> None:
         """Let other implementations of the loops do the work."""
         self._move, self._project = loops.move, loops.project
 
     def refresh(self) -> None:
-        """Whiten the targets with a fresh factorization."""
-        self.factor = self._posterior.factor()
+        """Whiten the targets with a fresh factorization, unless that has just been done."""
+        factor = self._posterior.factor()
+        if factor is not self.factor or len(self.chain):
+            self._start(factor)
+
+    def _start(self, factor: FloatArray) -> None:
+        self.factor = factor
         self.coordinates = whiten(self._rows, self.factor)
         self.v = squared_norms(self.coordinates)
         self._v_fresh = self.v

@@ -63,6 +63,10 @@ class CrossScreen:
     n_to_select : int
         Picks that will be asked for, to plan the work.
     holding : Holding
+    closed : callable
+        Gives the (C,) candidates that may not be picked now.
+    costs : ndarray of shape (C,), optional
+        Positive; gains will be divided by them.
     """
 
     def __init__(
@@ -73,15 +77,19 @@ class CrossScreen:
         targets: TargetFrame,
         n_to_select: int,
         holding: Holding,
+        closed: Callable[[], NDArray[np.bool_]],
+        costs: FloatArray | None,
     ) -> None:
         self._targets = targets
         self._objective = objective
+        self._closed = closed
+        self._worth = np.ones(pool.n_rows) if costs is None else 1.0 / costs
         n_covariances = pool.n_rows * len(targets.v)
         self._loops = best_loops(objective.name, n_covariances, n_to_select)
         targets.use(self._loops)
         self.frame = PoolFrame(pool, posterior, holding.pool, self._loops.project)
         self._covariances = make_covariances(self.frame, targets, self._loops, holding.covariances)
-        self._scores: FloatArray = np.empty((3, pool.n_rows))
+        self._scores: FloatArray = np.empty((4, pool.n_rows))
         self._bounds: FloatArray = np.empty((2, pool.n_rows))
         self.refresh()
 
@@ -109,7 +117,8 @@ class CrossScreen:
     def bounds(self, v: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Apply the latest pick, score, and bound the gains by the errors of rounding."""
         frame = self.frame
-        self._covariances.score(self._direction, self._k, v, weights, self._scores)
+        worth = np.where(self._closed(), 0.0, self._worth)
+        self._covariances.score(self._direction, self._k, v, weights, worth, self._scores)
         self._direction = None
         self._k[:] = 0.0
         loss = float(np.max(self._v_fresh / v))
@@ -234,7 +243,7 @@ def make_screen(
     """
     holding = Holding() if holding is None else holding
     if objective.needs_cross:
-        return CrossScreen(objective, pool, posterior, targets, n_to_select, holding)
+        return CrossScreen(objective, pool, posterior, targets, n_to_select, holding, closed, costs)
     if objective.needs_targets:
         return VarianceScreen(pool, posterior, targets, weights, n_to_select, holding)
     return LazyDetScreen(_frame(pool, posterior, n_to_select, holding), targets, closed, costs)

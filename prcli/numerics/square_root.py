@@ -25,8 +25,9 @@ BLOCK_ROWS = 1024
 #: Columns that LAPACK factorizes as one panel.
 PANEL_COLUMNS = 16
 
-#: Rows for which one thread is as fast as many.
+#: Rows, or columns, for which one thread is as fast as many, or faster.
 _FEW_ROWS = 32
+_FEW_COLUMNS = 768
 
 
 class SquareRoot:
@@ -51,8 +52,9 @@ class SquareRoot:
     @classmethod
     def from_factor(cls, factor: FloatArray) -> SquareRoot:
         """Start from a copy of an upper-triangular factor of shape (D, D)."""
-        root = cls(factor.shape[1])
-        root.factor[:] = factor
+        root = cls(0)
+        root.factor = np.array(factor, dtype=np.float64, order="F")
+        root._buffer = np.empty((0, factor.shape[1]), order="F")
         return root
 
     @property
@@ -84,6 +86,12 @@ class SquareRoot:
         """Add FᵀF for an upper-triangular `factor` F of shape (D, D), in place."""
         self._absorb(np.array(factor, dtype=np.float64, order="F"), triangular=True)
 
+    def merge_diagonal(self, diagonal: FloatArray) -> None:
+        """Add the squares of `diagonal`, shape (D,), to the diagonal, in place."""
+        block = np.zeros((self.n_columns, self.n_columns), order="F")
+        np.fill_diagonal(block, diagonal)
+        self._absorb(block, triangular=True)
+
     def _scratch(self, n_rows: int) -> FloatArray:
         if self._buffer.shape[0] != n_rows:
             self._buffer = np.empty((n_rows, self.n_columns), order="F")
@@ -95,7 +103,8 @@ class SquareRoot:
             return
         panel = min(PANEL_COLUMNS, self.n_columns)
         trapezoid = self.n_columns if triangular else 0
-        with one_blas_thread() if block.shape[0] <= _FEW_ROWS else nullcontext():
+        is_small = block.shape[0] <= _FEW_ROWS or self.n_columns <= _FEW_COLUMNS
+        with one_blas_thread() if is_small else nullcontext():
             result = dtpqrt(trapezoid, panel, self.factor, block, overwrite_a=1, overwrite_b=1)
         self.factor = result[0]
 
@@ -126,8 +135,8 @@ def with_prior(data_factor: FloatArray, prior_root: FloatArray, regularizer: flo
     """
     root = SquareRoot.from_factor(data_factor)
     if regularizer > 0.0:
-        full = np.diag(prior_root) if prior_root.ndim == 1 else prior_root
-        root.merge(np.sqrt(regularizer) * full)
+        merge = root.merge_diagonal if prior_root.ndim == 1 else root.merge
+        merge(np.sqrt(regularizer) * prior_root)
     require_full_rank(root.factor, regularizer)
     return root.factor
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from cost_model import amounts
 from growth import Run
+from looks import Looks
 from scipy.optimize import nnls
 from tsv_table import Row
 from workloads import Size
@@ -25,9 +26,9 @@ class CostModel:
 
     seconds: dict[str, float]
 
-    def predict(self, command: str, size: Size) -> float:
+    def predict(self, command: str, size: Size, looks: Looks | None = None) -> float:
         """Seconds of a command."""
-        return sum(n * self.seconds[name] for name, n in amounts(command, size).items())
+        return sum(n * self.seconds[name] for name, n in amounts(command, size, looks).items())
 
 
 def fit(runs: Sequence[Run]) -> CostModel:
@@ -36,7 +37,7 @@ def fit(runs: Sequence[Run]) -> CostModel:
     No cost may be negative: what a unit takes is a time.
     """
     runs = [run for run in runs if run.threads == 1]
-    counted = [amounts(run.command, run.size) for run in runs]
+    counted = [amounts(run.command, run.size, run.looks) for run in runs]
     names = sorted({name for each in counted for name in each})
     matrix = np.array([[each.get(name, 0.0) for name in names] for each in counted])
     matrix /= np.array([run.median for run in runs])[:, np.newaxis]
@@ -55,7 +56,8 @@ def fit_rows(model: CostModel, runs: Sequence[Run]) -> list[Row]:
         if seconds > 0.0
     ]
     single = [run for run in runs if run.threads == 1]
-    ratios = np.array([model.predict(run.command, run.size) / run.median for run in single])
+    predicted = [model.predict(run.command, run.size, run.looks) for run in single]
+    ratios = np.array(predicted) / np.array([run.median for run in single])
     rows.append(
         Row(
             "cost",
@@ -75,7 +77,7 @@ def check_rows(model: CostModel, runs: Sequence[Run]) -> list[Row]:
     """Lines on runs that the model was not fitted to: predicted over measured seconds."""
     rows = []
     for run in runs:
-        predicted = model.predict(run.command, run.size)
+        predicted = model.predict(run.command, run.size, run.looks)
         ratios = predicted / run.seconds
         select = run.command.startswith("select")
         rows.append(

@@ -10,7 +10,9 @@ solve              C D², operations of whitening the rows
 product            operations of matrix products: with all targets, 2 C T D; mean-variance 2 C D²
 row values         C D, values that are read, checked, converted and digested once
 rows               C, what is done once for a row whatever its width
-pick values        picks C D, values of the whitened pool that a pick reads
+pick values        picks C D, values of the whitened pool that a pick reads; log-det: D for each
+                   candidate that is looked at
+look products      log-det: D for each candidate looked at and pick that it had missed
 pick covariances   picks C T, values of the covariances that a pick reads, scores and writes
 pick rows          picks C, bounds and scores of candidates
 pick targets       picks T D, values of the targets that a pick reads and writes
@@ -18,6 +20,9 @@ picks              picks, what is done for a pick whatever the size
 square             D³, operations on triangular factors
 call               1
 =================  ==========================================================================
+
+How many candidates the lazy screen of log-det looks at depends on the features, and is counted
+while it runs. Where nobody has counted, everybody is taken to be looked at: the most it can cost.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from looks import Looks, all_looked_at
 from workloads import CROSS, Size
 
 #: Bytes of a float64.
@@ -34,7 +40,7 @@ VALUE = 8
 _SQUARES, _TARGET_COPIES = 12, 5
 
 
-def amounts(command: str, size: Size) -> dict[str, float]:
+def amounts(command: str, size: Size, looks: Looks | None = None) -> dict[str, float]:
     """Count what a command does on one rank that holds `size.C` rows or candidates.
 
     Parameters
@@ -42,6 +48,8 @@ def amounts(command: str, size: Size) -> dict[str, float]:
     command : str
         "hessian", "score" or "select OBJECTIVE".
     size : Size
+    looks : Looks, optional
+        Of log-det; everybody at every pick by default.
 
     Returns
     -------
@@ -54,10 +62,10 @@ def amounts(command: str, size: Size) -> dict[str, float]:
         return {"factorize": 2.0 * C * D * D} | _own(command, once | {"rows": C, "call": 1.0})
     if command == "score":
         return {"solve": C * D * D} | _own(command, once | {"rows": C, "call": 1.0})
-    return _select(command.removeprefix("select "), size)
+    return _select(command.removeprefix("select "), size, looks)
 
 
-def _select(objective: str, size: Size) -> dict[str, float]:
+def _select(objective: str, size: Size, looks: Looks | None) -> dict[str, float]:
     C, T, D, picks = (float(x) for x in (size.C, size.T, size.D, size.picks))
     product = 2.0 * C * D * D if objective == "mean-variance" else 0.0
     product = 2.0 * C * T * D if objective in CROSS else product
@@ -65,7 +73,11 @@ def _select(objective: str, size: Size) -> dict[str, float]:
     own = {"pick values": picks * C * D, "pick rows": picks * C, "picks": picks}
     if objective in CROSS:
         own["pick covariances"] = picks * C * T
-    if objective != "log-det":
+    if objective == "log-det":
+        looks = all_looked_at(size.C, size.picks) if looks is None else looks
+        own["pick values"] = looks.candidates * D
+        own["look products"] = looks.products * D
+    else:
         own["pick targets"] = picks * T * D
     return (
         {"solve": C * D * D, "product": product}

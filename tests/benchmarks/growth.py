@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 
 import numpy as np
+from looks import Looks, counted_looks
 from measurement import in_turns
 from tsv_table import Row
 from workloads import OBJECTIVES, Features, Size
@@ -51,6 +52,8 @@ class Run:
     seconds : ndarray of shape (rounds,)
     variable : str
         In what it differs from the runs that took turns with it.
+    looks : Looks or None
+        What the lazy screen of log-det looked at, the same in every round.
     """
 
     command: str
@@ -58,6 +61,7 @@ class Run:
     threads: int
     seconds: np.ndarray
     variable: str = ""
+    looks: Looks | None = None
 
     @property
     def median(self) -> float:
@@ -155,13 +159,19 @@ def time_runs(
         # Nothing is gained by waiting for others to leave.
         clock, patience = time.process_time, 0.0
     functions = [_function(command, size, n_threads, clock) for size, n_threads in cases]
-    for function in functions:
-        function()
+    looks = [_looks(function) for function in functions]
     timing = in_turns(functions, n_rounds, patience)
     return [
-        Run(command, size, n_threads, timing.rounds[:, i], variable)
+        Run(command, size, n_threads, timing.rounds[:, i], variable, looks[i])
         for i, (size, n_threads) in enumerate(cases)
     ]
+
+
+def _looks(function: Callable[[], float]) -> Looks | None:
+    """Run once, and count what the lazy screen looks at, if it is there."""
+    with counted_looks() as looks:
+        function()
+    return looks if looks.candidates else None
 
 
 def _function(

@@ -26,7 +26,7 @@ from measurement import Disturbance
 from peers import PEERS, peer_rows, published_rows
 from shares import share_rows
 from tsv_table import Row, write_table
-from workloads import Features, Size
+from workloads import Features, Size, compiled_loops
 
 from prcli.data.publish import publish_file
 
@@ -108,7 +108,8 @@ class Proof:
         disturbance = Disturbance()
         limits = Limits(self._scale.share.D, 1 << 14, self._scale.n_values)
         found = self._limits(limits)
-        rows = [*machine_facts(), *found, *self._shares(limits), *self._growth(found)]
+        with compiled_loops():
+            rows = [*machine_facts(), *found, *self._shares(limits), *self._growth(found)]
         rows += self._peers(environments)
         self._tell("brute force")
         rows += agreement_rows(Features(self._scale.brute))

@@ -10,7 +10,10 @@ from cost_fit import CostModel, check_rows, fit
 from cost_model import amounts, held_bytes, memory_bytes, messages, read_bytes
 from forecast import Cluster, forecast
 from growth import FACTORS, VARIABLES, Run, corners
+from looks import Looks, counted_looks
 from workloads import OBJECTIVES, Size
+
+from prcli.numerics.lazy_screen import FIRST_LOOK
 
 BASE = Size(1000, 40, 60, 12)
 
@@ -76,10 +79,32 @@ def test_check_compares_prediction_and_measurement():
 @pytest.mark.parametrize("command", VARIABLES)
 def test_work_on_rows_divides_by_the_ranks(command):
     half = amounts(command, replace(BASE, C=BASE.C // 2))
-    shared = ("factorize", "solve", "product", "row", "pick values", "pick cov", "pick rows")
+    shared = ("factorize", "solve", "product", "row", "pick v", "pick cov", "pick rows", "look")
     for name, amount in amounts(command, BASE).items():
         factor = 0.5 if name.startswith(shared) else 1.0
         assert half[name] == pytest.approx(factor * amount), name
+
+
+def test_looks_are_counted_as_they_happen():
+    from workloads import Features
+
+    features = Features(Size(500, 3, 12, 9))
+    with counted_looks() as looks:
+        features.select("log-det")
+    # Everybody is up to date at first, and the best few are looked at from then on.
+    assert FIRST_LOOK * 8 <= looks.candidates < 500 * 8
+    assert looks.products >= looks.candidates
+    with counted_looks() as others:
+        features.select("mean-variance")
+    assert others == Looks()
+
+
+def test_uncounted_looks_cost_most():
+    full = amounts("select log-det", BASE)
+    few = amounts("select log-det", BASE, Looks(300, 900))
+    for name in ("pick values: select log-det", "look products: select log-det"):
+        assert few[name] < full[name] == BASE.picks * BASE.C * BASE.D
+    assert few["look products: select log-det"] == 900 * BASE.D
 
 
 def test_only_objectives_with_covariances_pay_for_them():

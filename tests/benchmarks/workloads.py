@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from measurement import timed
 
 import prcli
 from prcli.data.hessian_record import HessianRecord
+from prcli.numerics import passes
 
 REGULARIZER = 1e-5
 
@@ -29,6 +31,16 @@ class Size:
     T: int
     D: int
     picks: int
+
+
+@contextmanager
+def compiled_loops() -> Iterator[None]:
+    """Let selections use the compiled loops, as those among large pools do, whatever the size."""
+    before, passes.COMPILE_FROM = passes.COMPILE_FROM, 0.0
+    try:
+        yield
+    finally:
+        passes.COMPILE_FROM = before
 
 
 class Features:
