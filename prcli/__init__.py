@@ -22,13 +22,19 @@ if TYPE_CHECKING:
     from prcli.data.store import FeatureStore, open_store
     from prcli.data.store_writer import StoreWriter
     from prcli.errors import PrcliError
-    from prcli.workflows.api import calibrate, ensemble, hessian, score, select
     from prcli.workflows.calibrate import Calibration
+    from prcli.workflows.calibrate_api import calibrate
     from prcli.workflows.calibrate_options import CalibrateOptions
+    from prcli.workflows.compare import Comparison
+    from prcli.workflows.compare_api import compare
     from prcli.workflows.constraint_options import ConstraintOptions
+    from prcli.workflows.embed_api import embed
+    from prcli.workflows.embedding import Embedding
     from prcli.workflows.ensemble import Ensemble
+    from prcli.workflows.ensemble_api import ensemble
     from prcli.workflows.ensemble_options import EnsembleOptions
     from prcli.workflows.features_import import import_features
+    from prcli.workflows.hessian_api import hessian
     from prcli.workflows.hessian_options import HessianOptions
     from prcli.workflows.import_request import ImportRequest
     from prcli.workflows.inputs import InputOptions
@@ -36,14 +42,19 @@ if TYPE_CHECKING:
     from prcli.workflows.prune import Pruning
     from prcli.workflows.prune_api import prune
     from prcli.workflows.prune_options import PruneOptions
+    from prcli.workflows.relative import Relative
+    from prcli.workflows.score_api import score
     from prcli.workflows.scores import Scores
-    from prcli.workflows.select import Selection
+    from prcli.workflows.select_api import select
+    from prcli.workflows.selection import Selection
     from prcli.workflows.write_options import WriteOptions
 
 __all__ = [
     "CalibrateOptions",
     "Calibration",
+    "Comparison",
     "ConstraintOptions",
+    "Embedding",
     "Ensemble",
     "EnsembleOptions",
     "FeatureStore",
@@ -56,11 +67,14 @@ __all__ = [
     "PrcliError",
     "PruneOptions",
     "Pruning",
+    "Relative",
     "Scores",
     "Selection",
     "StoreWriter",
     "WriteOptions",
     "calibrate",
+    "compare",
+    "embed",
     "ensemble",
     "hessian",
     "import_features",
@@ -75,7 +89,9 @@ __all__ = [
 _HOMES = {
     "CalibrateOptions": "prcli.workflows.calibrate_options",
     "Calibration": "prcli.workflows.calibrate",
+    "Comparison": "prcli.workflows.compare",
     "ConstraintOptions": "prcli.workflows.constraint_options",
+    "Embedding": "prcli.workflows.embedding",
     "Ensemble": "prcli.workflows.ensemble",
     "EnsembleOptions": "prcli.workflows.ensemble_options",
     "FeatureStore": "prcli.data.store",
@@ -88,19 +104,22 @@ _HOMES = {
     "PrcliError": "prcli.errors",
     "PruneOptions": "prcli.workflows.prune_options",
     "Pruning": "prcli.workflows.prune",
+    "Relative": "prcli.workflows.relative",
     "Scores": "prcli.workflows.scores",
-    "Selection": "prcli.workflows.select",
+    "Selection": "prcli.workflows.selection",
     "StoreWriter": "prcli.data.store_writer",
     "WriteOptions": "prcli.workflows.write_options",
-    "calibrate": "prcli.workflows.api",
-    "ensemble": "prcli.workflows.api",
-    "hessian": "prcli.workflows.api",
+    "calibrate": "prcli.workflows.calibrate_api",
+    "compare": "prcli.workflows.compare_api",
+    "embed": "prcli.workflows.embed_api",
+    "ensemble": "prcli.workflows.ensemble_api",
+    "hessian": "prcli.workflows.hessian_api",
     "import_features": "prcli.workflows.features_import",
     "open_store": "prcli.data.store",
     "prune": "prcli.workflows.prune_api",
     "read_hessian": "prcli.data.hessian_file",
-    "score": "prcli.workflows.api",
-    "select": "prcli.workflows.api",
+    "score": "prcli.workflows.score_api",
+    "select": "prcli.workflows.select_api",
     "write_hessian": "prcli.data.hessian_file",
 }
 

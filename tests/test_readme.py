@@ -81,13 +81,16 @@ def test_tour_runs_word_for_word(workplace):
     assert (workplace / "five.xyz").read_bytes().count(b"prcli_rank=") == 5
 
 
-def test_python_example_runs(workplace):
-    assert len(PYTHON) == 1
-    script = workplace / "example.py"
-    script.write_text(PYTHON[0])
-    done = run_shell("python example.py", workplace)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("[") == 2
+def test_python_examples_run(workplace):
+    printed = []
+    for number, example in enumerate(PYTHON):
+        (workplace / f"example{number}.py").write_text(example)
+        done = run_shell(f"python example{number}.py", workplace)
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+    arrays, files = printed
+    assert arrays.count("[") == 2
+    assert files.count("periodic") == 3
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda p: p.stem)

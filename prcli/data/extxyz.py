@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from prcli.data.frame_reader import FrameReader, open_frames
 from prcli.data.frame_scan import FrameScanner
 from prcli.data.streams import open_stream, read_errors
 from prcli.errors import InputFileError
-from prcli.records import FileStamp
+from prcli.records import FileStamp, Progress, no_progress
 
 __all__ = [
     "FrameIndex",
@@ -31,6 +32,9 @@ __all__ = [
 #: Small chunks stay in the processor's cache, which makes the search for newlines faster.
 _CHUNK_BYTES = 1 << 20
 _DIGEST_BYTES = 16
+
+#: Chunks between two reports of progress; smaller files are searched in no time.
+_CHUNKS_TOLD = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,9 @@ class FrameIndex:
         return len(self.offset)
 
 
-def index_frames(path: str | os.PathLike[str], digest: bool = True) -> FrameIndex:
+def index_frames(
+    path: str | os.PathLike[str], digest: bool = True, progress: Progress = no_progress
+) -> FrameIndex:
     """Find the frames of an extxyz file without parsing atoms.
 
     Parameters
@@ -69,6 +75,8 @@ def index_frames(path: str | os.PathLike[str], digest: bool = True) -> FrameInde
         Plain, gzip, bzip2 or xz; the content tells which.
     digest : bool
         Hash the file as it lies on the disk in the same pass.
+    progress : callable
+        Told of large files how many MiB have been searched; compressed ones have no known total.
 
     Returns
     -------
@@ -88,10 +96,18 @@ def index_frames(path: str | os.PathLike[str], digest: bool = True) -> FrameInde
     with read_errors(path):
         status = os.stat(path)
     buffer = memoryview(bytearray(_CHUNK_BYTES))
+    n_chunks = 0
     with open_stream(path, hasher) as stream:
+        is_plain = isinstance(stream, io.BufferedReader)
+        total = -(-status.st_size // _CHUNK_BYTES) if is_plain else None
         while n_read := _read_into(stream, buffer, name):
             scanner.feed(buffer[:n_read])
+            n_chunks += 1
+            if n_chunks % _CHUNKS_TOLD == 0:
+                progress("index", n_chunks, total)
     scanner.finish()
+    if n_chunks >= _CHUNKS_TOLD:
+        progress("index", n_chunks, n_chunks)
     offset = np.frombuffer(scanner.offset, dtype=np.int64)
     index = FrameIndex(
         offset=offset,

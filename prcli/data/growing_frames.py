@@ -11,6 +11,7 @@ from prcli.data.streams import read_errors
 from prcli.errors import FormatError, InputFileError
 
 _CHUNK_BYTES = 1 << 20
+_END_BYTES = 256
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
 
 
@@ -35,6 +36,7 @@ class GrowingFrames:
         self._scanner = FrameScanner(self._path)
         self._read = bytearray()  # what was read and not given out
         self._start = 0  # byte of the file where that begins
+        self._end = b""  # last bytes that were read
         self.n_taken = 0
 
     def __enter__(self) -> Self:
@@ -80,6 +82,7 @@ class GrowingFrames:
                     expected="plain extxyz",
                 )
             self._read += chunk
+            self._end = (self._end + chunk)[-_END_BYTES:]
             self._scanner.feed(chunk)
         return self._give_out()
 
@@ -113,10 +116,20 @@ class GrowingFrames:
             raise InputFileError(
                 "another file has taken the name of the one that is followed", where=self._path
             )
-        if opened.st_size < self._start + len(self._read):
+        n_read = self._start + len(self._read)
+        if opened.st_size < n_read:
             raise InputFileError(
                 "the file that is followed has become shorter",
                 where=self._path,
-                expected=f"at least {self._start + len(self._read)} bytes",
+                expected=f"at least {n_read} bytes",
                 got=f"{opened.st_size} bytes",
+            )
+        with read_errors(self._path):
+            end = os.pread(self._file.fileno(), len(self._end), n_read - len(self._end))
+        if end != self._end:
+            raise InputFileError(
+                "the file that is followed was written anew",
+                where=self._path,
+                expected=f"what was read before, in the last of its first {n_read} bytes",
+                remedy="follow it again from its beginning",
             )

@@ -20,12 +20,15 @@ from prcli.data.extxyz import FrameIndex, index_frames, open_frames
 from prcli.data.provenance import stamp_file
 from prcli.data.structure_formats import find_format
 from prcli.errors import FormatError
+from prcli.records import Progress, no_progress
 from prcli.wording import counted
 
 logger = logging.getLogger(__name__)
 
 
-def index_structures(path: str | os.PathLike[str], digest: bool = True) -> FrameIndex:
+def index_structures(
+    path: str | os.PathLike[str], digest: bool = True, progress: Progress = no_progress
+) -> FrameIndex:
     """Find the structures of a file.
 
     Parameters
@@ -35,6 +38,8 @@ def index_structures(path: str | os.PathLike[str], digest: bool = True) -> Frame
         and for formats of other programs that have no mark of their own, the name.
     digest : bool
         Hash the file as it lies on the disk.
+    progress : callable
+        As for `index_frames`.
 
     Returns
     -------
@@ -52,7 +57,7 @@ def index_structures(path: str | os.PathLike[str], digest: bool = True) -> Frame
     """
     found = find_format(path)
     if found is None:
-        return index_frames(path, digest)
+        return index_frames(path, digest, progress)
     stamp = stamp_file(path, None if digest else "")
     with closing(found.open(os.fspath(path))) as file:
         n_atoms = file.count_atoms()

@@ -116,8 +116,14 @@ def close_pairs(
     if distance == 0.0:
         nothing = np.empty(0, dtype=np.int64)
         return nothing, nothing, np.empty(0)
+    # No more bins than atoms: in a cell that is nearly empty, looking at bins would take longest.
     first, second, distances = primitive_neighbor_list(  # type: ignore[no-untyped-call]
-        "ijd", atoms.pbc, complete_vectors(atoms), atoms.positions, distance
+        "ijd",
+        atoms.pbc,
+        complete_vectors(atoms),
+        atoms.positions,
+        distance,
+        max_nbins=max(len(atoms), 1),
     )
     return first, second, distances
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 from prcli.errors import RequestError
+
+#: Longest length that makes sense, in angstrom.
+_LONGEST = 1000.0
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,12 @@ class GeometryOptions:
         """Check the values."""
         for name in ("cutoff", "buffer", "contact", "sigma"):
             value = getattr(self, name)
-            if not math.isfinite(value) or value < 0.0 or (name == "cutoff" and value == 0.0):
+            if not 0.0 <= value <= _LONGEST or (name == "cutoff" and value == 0.0):
                 least = "a length above 0" if name == "cutoff" else "a length of at least 0"
                 raise RequestError(
-                    f"--{name} is not valid", expected=f"{least}, in angstrom", got=f"{value:g}"
+                    f"--{name} is not valid",
+                    expected=f"{least} and at most {_LONGEST:g}, in angstrom",
+                    got=f"{value:g}",
                 )
         counts = {"--max-tries": self.max_tries, "--max-atoms": self.max_atoms}
         counts |= {"--repeat": min(self.repeat)} if self.repeat is not None else {}

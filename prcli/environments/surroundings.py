@@ -86,8 +86,7 @@ def surroundings(
         index, images = index[rows], images[rows]
         images[:, axis] = np.concatenate(image)
     vectors = vectors[index] + images @ cell
-    size = np.abs(vectors).max(axis=1) if shape == "cube" else np.linalg.norm(vectors, axis=1)
-    inside = np.flatnonzero(size <= half + _SLACK)
+    inside = np.flatnonzero(_sizes(vectors, shape) <= half + _SLACK)
     # By distance, so that the order does not depend on where the cell begins.
     order = inside[np.lexsort((index[inside], np.linalg.norm(vectors[inside], axis=1)))]
     return Surroundings(index[order], vectors[order])
@@ -159,14 +158,20 @@ def shortest_translation(structure: Atoms, below: float, shape: Shape = "sphere"
         return None
     cell = complete_vectors(structure)
     inverse = np.linalg.inv(cell)
-    length = below * (np.sqrt(3.0) if shape == "cube" else 1.0)
+    # No vector longer than one of the cell need be looked at.
+    limit = min(below, float(_sizes(cell[periodic], shape).min()) + _SLACK)
+    length = limit * (np.sqrt(3.0) if shape == "cube" else 1.0)
     most = np.zeros(3, dtype=int)
     most[periodic] = (length * np.linalg.norm(inverse, axis=0) + _SLACK)[periodic].astype(int)
     numbers = np.array(list(itertools.product(*(range(-m, m + 1) for m in most.tolist()))))
     vectors = numbers[np.any(numbers != 0, axis=1)] @ cell
-    if shape == "cube":
-        sizes = np.abs(vectors).max(axis=1)
-    else:
-        sizes = np.linalg.norm(vectors, axis=1)
-    shortest = float(sizes.min(initial=np.inf))
+    shortest = float(_sizes(vectors, shape).min(initial=np.inf))
     return shortest if shortest < below - _SLACK else None
+
+
+def _sizes(vectors: FloatArray, shape: Shape) -> FloatArray:
+    """Size of each vector: its length, or for cubes its largest component."""
+    sizes: FloatArray = (
+        np.abs(vectors).max(axis=1) if shape == "cube" else np.linalg.norm(vectors, axis=1)
+    )
+    return sizes

@@ -15,8 +15,8 @@ from prcli.records import Progress, no_progress
 from prcli.report.learning_curve_plot import CurvePanel, PlottedCurve, learning_curve_figure
 from prcli.workflows.plots import Drawing
 from prcli.workflows.said_once import said_once
-from prcli.workflows.select import Selection
 from prcli.workflows.select_options import SelectOptions, Strategy
+from prcli.workflows.selection import Selection
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]

@@ -11,20 +11,28 @@ from prcli.data.feature_table import FeatureTable
 from prcli.data.slices import split_slice
 from prcli.data.store import open_store
 from prcli.data.streams import spool
+from prcli.data.structure_file import index_structures
+from prcli.data.structure_formats import find_format
 from prcli.errors import FeatureError
+from prcli.records import Progress, no_progress
 from prcli.workflows.features_import import import_features
 from prcli.workflows.import_request import ImportRequest
 from prcli.workflows.input_options import InputOptions
 
 
 def import_carried(
-    argument: str, name: str, options: InputOptions, stack: ExitStack
+    argument: str,
+    name: str,
+    options: InputOptions,
+    stack: ExitStack,
+    progress: Progress = no_progress,
 ) -> FeatureTable:
     """Parse the features of a structure file once, into a store that vanishes when closed.
 
     Standard input is kept on the stack, since its frames may be copied later.
     """
     if options.feature_key is None:
+        _check_structures(split_slice(argument)[0])
         raise FeatureError(
             f"the {name} set has structures but no features",
             where=argument,
@@ -42,9 +50,21 @@ def import_carried(
             convention=options.convention,
             skip_invalid=options.skip_invalid,
         )
-        import_features(request, spooled=spooled)
+        import_features(request, progress, spooled=spooled)
         store = open_store(request.output)
         stack.callback(store.close)
         # The open store keeps the file alive after its name is gone.
         store.label = argument
         return store
+
+
+def _check_structures(path: str) -> None:
+    """Refuse a file that only its name makes one of structures, such as any other ``x.out``.
+
+    Raises
+    ------
+    FormatError, InputFileError
+        If it cannot be read as what ASE takes it for.
+    """
+    if path != "-" and find_format(path) is not None:
+        index_structures(path, digest=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from prcli.data.dataset import Dataset
 from prcli.workflows.budgeted_picks import BY_COST, BY_GAIN, SINGLE
-from prcli.workflows.select import Selection
+from prcli.workflows.selection import Selection
 
 #: What may be said of the best of several searches.
 GUARANTEE = (

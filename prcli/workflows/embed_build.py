@@ -18,17 +18,19 @@ from prcli.environments.template import STRATEGIES, Strategy, Template
 from prcli.records import Progress
 from prcli.workflows.embed_request import EmbedRequest
 from prcli.workflows.embedding import SmallStructure
-from prcli.workflows.one_structure import OneStructure, read_one
+from prcli.workflows.one_structure import OneStructure, StructureArgument, read_one
 
 
-def read_crystal(argument: str) -> OneStructure:
-    """Read the crystal from a file, or make it by name.
+def read_crystal(argument: StructureArgument) -> OneStructure:
+    """Read the crystal from a file, make it by name, or take it as it is.
 
     Raises
     ------
     RequestError
         If it is neither.
     """
+    if not isinstance(argument, str):
+        return read_one(argument, "--crystal")
     path = split_slice(argument)[0]
     if os.path.exists(path) or os.sep in argument:
         return read_one(argument, "--crystal")

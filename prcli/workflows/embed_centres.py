@@ -87,6 +87,8 @@ def _rigidities(
     request: EmbedRequest, structure: OneStructure, features: LargeFeatures | None
 ) -> RankedAtoms:
     """Find rigidities: in a table, in a column, or by computing them."""
+    if isinstance(request.lpr, np.ndarray):
+        return _from_array(request.lpr, structure)
     if request.lpr is not None:
         return _from_table(os.fspath(request.lpr), structure)
     key = request.lpr_key
@@ -110,6 +112,18 @@ def _rigidities(
             got=f"{column.shape[1]} numbers",
         )
     return RankedAtoms(np.arange(len(column)), column[:, 0])
+
+
+def _from_array(lpr: NDArray[np.floating], structure: OneStructure) -> RankedAtoms:
+    """Take rigidities of all atoms."""
+    if lpr.shape != (len(structure.atoms),):
+        raise MismatchError(
+            "rigidities are not those of the atoms",
+            where=structure.where,
+            expected=f"shape ({len(structure.atoms)},)",
+            got=f"shape {lpr.shape}",
+        )
+    return RankedAtoms(np.arange(len(lpr)), lpr.astype(np.float64))
 
 
 def _from_table(path: str, structure: OneStructure) -> RankedAtoms:

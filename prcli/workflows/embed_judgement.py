@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prcli.records import Progress
+from prcli.wording import counted
 from prcli.workflows.embed_features import LargeFeatures, Model
 from prcli.workflows.embed_gains import (
     Described,
@@ -171,5 +172,9 @@ def _choose(
     result = choose(model, targets, [each.rows for each in described], embedding.request.choice)
     for number, pick in enumerate(result.picks, 1):
         small[pick.index] = replace(small[pick.index], pick=number, picked_lpr=pick.pr_min)
-    logger.info("%d structures chosen; stopped by %s", len(result.picks), result.stopped)
+    logger.info(
+        "%s chosen; stopped by --%s",
+        counted(len(result.picks), "structure"),
+        result.stopped.replace("n_to_select", "choose").replace("_", "-"),
+    )
     return [pick.index for pick in result.picks]

@@ -1,22 +1,19 @@
-"""Small structures as frames of extxyz, and the table of what they gain."""
+"""Small structures in a file, and the table of what they gain."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from prcli.data.annotation import annotate
-from prcli.data.atoms_frame import write_frame
 from prcli.data.columns import composition
-from prcli.data.conversion_notes import ConversionNotes
-from prcli.data.extxyz import join_frames
 from prcli.data.publish import publish_file
 from prcli.elements import AMU_PER_A3_IN_G_PER_CM3, MASSES, SYMBOLS
 from prcli.environments.template import BUFFER
+from prcli.workflows.embed_frames import embedded_frames
 from prcli.workflows.embedding import Embedding, SmallStructure
 
 if TYPE_CHECKING:
@@ -28,30 +25,6 @@ _WHERE = ("index", "source", "frame", "atom", "species", "strategy", "draw", "se
 _WHAT = ("n_atoms", "n_fixed", "formula", "density", "n_tries")
 _GAINS = ("rank", "lpr", "gain", "gain_alone", "feature_change")
 _PICKS = ("pick", "picked_lpr")
-
-
-def embedded_frames(embedding: Embedding) -> Iterator[bytes]:
-    """Write all small structures, in their order.
-
-    Columns besides those that are inherited: ``prcli_role`` ("centre", "environment", "crystal-
-    centre", "crystal" or "buffer"), ``prcli_fixed`` (whether an atom is where it was, T or F) and
-    ``prcli_origin`` (the atom of the large structure, −1 for atoms of the crystal). Keys of the
-    comment line say where a structure is from, and what it gains.
-
-    Parameters
-    ----------
-    embedding : Embedding
-
-    Yields
-    ------
-    bytes
-        A frame.
-    """
-    notes = ConversionNotes()
-    frames = (_frame(embedding, small, notes) for small in embedding.small)
-    yield from join_frames(frames)
-    if notes.renamed or notes.dropped:
-        logger.warning("structures were %s", notes)
 
 
 def write_embedded(path: str, embedding: Embedding, overwrite: bool = False) -> None:
@@ -84,52 +57,6 @@ def embedding_table(embedding: Embedding) -> Mapping[str, ArrayLike]:
 def _column(values: list[Any]) -> ArrayLike:
     """Make an array of values of one kind; what is not known stays None."""
     return values if None in values else np.array(values)
-
-
-def _frame(embedding: Embedding, small: SmallStructure, notes: ConversionNotes) -> bytes:
-    """Write one small structure."""
-    keys = _keys(embedding, small)
-    crystal, labels = embedding.crystal, embedding.labels
-    if small.template is None:
-        assert crystal is not None
-        if crystal.content:
-            # Nothing about it has changed: its labels are as true as they were.
-            return annotate(crystal.content, keys, overwrite=True, where=crystal.where)
-        atoms = crystal.atoms.copy()  # type: ignore[no-untyped-call]
-        atoms.info = keys
-        return write_frame(atoms, notes)
-    template = small.template
-    atoms = template.atoms.copy()  # type: ignore[no-untyped-call]
-    inherited = labels.arrays(template.origin, atoms.numbers)
-    for name, values in inherited.items():
-        atoms.arrays[name] = values
-    atoms.arrays["prcli_role"] = template.role
-    atoms.arrays["prcli_fixed"] = ~template.is_free
-    atoms.arrays["prcli_origin"] = template.origin
-    atoms.info = {**labels.pairs, **keys}
-    return write_frame(atoms, notes)
-
-
-def _keys(embedding: Embedding, small: SmallStructure) -> dict[str, object]:
-    """Keys that say where a structure is from, and what it gains."""
-    request, structure = embedding.request, embedding.structure
-    keys: dict[str, object] = {"prcli_strategy": small.name}
-    if small.centre is not None:
-        keys |= {
-            "prcli_source": structure.typed,
-            "prcli_frame": structure.frame,
-            "prcli_atom": small.centre,
-            "prcli_draw": small.draw,
-            "prcli_seed": request.seed,
-            "prcli_cutoff": embedding.geometry.cutoff,
-        }
-    if small.name in ("crystal", "high-symmetry") and embedding.crystal is not None:
-        keys["prcli_crystal"] = embedding.crystal.typed
-    if small.centre in embedding.lpr:
-        keys["prcli_lpr"] = embedding.lpr[small.centre]
-    if small.gain is not None:
-        keys["prcli_gain"] = small.gain
-    return keys
 
 
 def _row(embedding: Embedding, small: SmallStructure, index: int) -> dict[str, object]:

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from prcli.data.hessian_record import HessianRecord
 from prcli.environments.geometry_options import GeometryOptions
 from prcli.environments.template import STRATEGIES, Strategy
 from prcli.errors import RequestError
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.input_options import InputOptions
+from prcli.workflows.one_structure import StructureArgument
 
 
 @dataclass(frozen=True)
@@ -40,23 +44,25 @@ class ChoiceOptions:
         """
         if self.n_to_choose is not None and self.n_to_choose < 1:
             raise RequestError("--choose must be at least 1", got=str(self.n_to_choose))
-        for name in ("stop_gain", "stop_pr"):
-            if getattr(self, name) is not None and self.n_to_choose is None:
-                option = name.replace("_", "-")
+        for option, value in (("stop-gain", self.stop_gain), ("stop-pr", self.stop_pr)):
+            if value is not None and not value >= 0.0:
+                raise RequestError(f"--{option} must not be negative", got=str(value))
+            if value is not None and self.n_to_choose is None:
                 raise RequestError(
                     f"--{option} means nothing without --choose",
                     remedy="say with --choose how many structures are chosen at most",
                 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EmbedRequest:
     """Which environments of a large structure go into what small ones.
 
     Attributes
     ----------
-    structure : str
-        Structure file, with a slice that leaves one frame where it holds several.
+    structure : str, Path or ase.Atoms
+        Structure file, with a slice that leaves one frame where it holds several, or a structure
+        in memory.
     cutoff : float, optional
         Radius of an environment, in angstrom; by default that of the featurizer.
     buffer, contact, sigma : float
@@ -65,9 +71,9 @@ class EmbedRequest:
         See `GeometryOptions`.
     strategies : tuple of {"carve", "periodic", "high-symmetry"}, optional
         By default all; the last only where a crystal is given.
-    crystal : str, optional
+    crystal : str, Path or ase.Atoms, optional
         Structure file, with a slice where it holds several frames, or a name such as ``C`` or
-        ``NaCl:rocksalt:5.64``.
+        ``NaCl:rocksalt:5.64``, or a structure in memory.
     n_draws : int
         Random displacements of each small structure.
     seed : int
@@ -77,8 +83,8 @@ class EmbedRequest:
         How many of these; default 1.
     separation : float, optional
         How far they are apart at least, in angstrom; by default the cutoff.
-    lpr : path, optional
-        Table of `prcli score --per atom` that has the rigidities.
+    lpr : path or ndarray of shape (N,), optional
+        Table of `prcli score --per atom` that has the rigidities, or the rigidities.
     lpr_key : str, optional
         Column of the structure file that has them; by default ``prcli_lpr`` where it is there.
     hessian : path or HessianRecord, optional
@@ -92,7 +98,7 @@ class EmbedRequest:
         Keys of the comment line, or columns, that small structures inherit as well.
     """
 
-    structure: str
+    structure: StructureArgument
     cutoff: float | None = None
     buffer: float = 0.0
     contact: float = 1.0
@@ -101,13 +107,13 @@ class EmbedRequest:
     max_atoms: int = 2000
     repeat: tuple[int, int, int] | None = None
     strategies: tuple[Strategy, ...] | None = None
-    crystal: str | None = None
+    crystal: StructureArgument | None = None
     n_draws: int = 1
     seed: int = 0
     atoms: tuple[int, ...] = ()
     lowest: int | None = None
     separation: float | None = None
-    lpr: str | Path | None = None
+    lpr: str | Path | NDArray[np.floating] | None = None
     lpr_key: str | None = None
     hessian: str | Path | HessianRecord | None = None
     hessian_options: HessianOptions = field(default_factory=HessianOptions)
@@ -127,8 +133,10 @@ class EmbedRequest:
                 raise RequestError(f"{option} must be at least 1", got=str(count))
         if self.seed < 0:
             raise RequestError("--seed must be at least 0", got=str(self.seed))
-        if self.separation is not None and not self.separation >= 0.0:
-            raise RequestError("--separation must be at least 0", got=f"{self.separation:g}")
+        if self.separation is not None and not 0.0 <= self.separation < np.inf:
+            raise RequestError(
+                "--separation must be a length of at least 0", got=f"{self.separation:g}"
+            )
         self._check_strategies()
         self._check_ways()
         # Before the cutoff of the featurizer is known.
@@ -136,6 +144,12 @@ class EmbedRequest:
 
     def _check_strategies(self) -> None:
         """Refuse strategies that there are not, and embedding in a crystal without one."""
+        if self.strategies == ():
+            raise RequestError(
+                "no strategy is named",
+                where="--strategy",
+                expected="some of " + ", ".join(STRATEGIES),
+            )
         for strategy in self.strategies or ():
             if strategy not in STRATEGIES:
                 raise RequestError(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
-from prcli.data.hessian_record import HessianRecord
 from prcli.data.publish import check_not_input, check_output, publish_file
 from prcli.data.slices import split_slice
 from prcli.data.tables import TableFormat, write_table
@@ -80,12 +80,7 @@ def run_embedding(
 
 def _inputs(request: EmbedRequest) -> list[str]:
     """Files that are read."""
-    named = [split_slice(request.structure)[0]]
-    if request.crystal is not None:
-        named.append(split_slice(request.crystal)[0])
-    named += [os.fspath(path) for path in (request.lpr,) if path is not None]
-    if request.hessian is not None and not isinstance(request.hessian, HessianRecord):
-        named.append(os.fspath(request.hessian))
-    if isinstance(request.inputs.featurizer, (str, os.PathLike)):
-        named.append(os.fspath(request.inputs.featurizer))
-    return named
+    structures = (request.structure, request.crystal)
+    named = [split_slice(os.fspath(s))[0] for s in structures if isinstance(s, (str, Path))]
+    others = (request.lpr, request.hessian, request.inputs.featurizer)
+    return named + [os.fspath(path) for path in others if isinstance(path, (str, Path))]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from prcli.environments.geometry_options import GeometryOptions
 from prcli.environments.template import Template
+from prcli.workflows.embed_frames import embedded_frames
 from prcli.workflows.embed_labels import Labels
 from prcli.workflows.embed_request import EmbedRequest
 from prcli.workflows.one_structure import OneStructure
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,3 +92,13 @@ class Embedding:
     labels: Labels
     small: tuple[SmallStructure, ...]
     whole_gain: float | None = None
+
+    def structures(self) -> list[Atoms]:
+        """Give all small structures as ASE reads them from a file that `prcli embed` writes.
+
+        Keys of the comment line are in ``info``, columns such as ``prcli_fixed`` in ``arrays``.
+        """
+        from ase.io import iread
+
+        text = b"".join(embedded_frames(self)).decode("utf-8")
+        return list(iread(io.StringIO(text), index=":", format="extxyz"))

@@ -38,6 +38,7 @@ from prcli.workflows.loss_options import LossOptions
 from prcli.workflows.model import say_training_set, warn_about_training
 from prcli.workflows.plots import check_plots, write_figures
 from prcli.workflows.select import check_request
+from prcli.workflows.select_options import Strategy
 from prcli.workflows.select_plan import counted_kinds, plan_selection
 from prcli.workflows.structure_columns import StructureColumns
 from prcli.workflows.targets import read_targets
@@ -190,8 +191,10 @@ class _Work:
 
     def _check_memory(self) -> None:
         """State what the selections will hold, and refuse what does not fit."""
-        searches = "pr" in self._options.strategies
-        options = select_options(self._options, "pr" if searches else "random")
+        # The first of these that is asked for needs most.
+        by_need: tuple[Strategy, ...] = ("pr", "fps", "random")
+        strategy = next(name for name in by_need if name in (*self._options.strategies, "random"))
+        options = select_options(self._options, strategy)
         given = self._request.memory
         limit = available_memory() if given is None else given
         plan = plan_selection(self._pool, self._target, options, self._gradient_kinds)

@@ -88,6 +88,17 @@ def _rows(evaluation: Evaluation, curve: LearningCurve) -> Iterator[dict[str, ob
         yield row
 
 
+def lowest_error(evaluation: Evaluation) -> str:
+    """Say which curve has the lowest mean error of energies, and after how many structures."""
+    rmse, n_added, name = min(
+        (mean(curve.errors["energy"].rmse[g]), int(n_added), curve.name)
+        for curve in evaluation.curves
+        for g, n_added in enumerate(curve.n_added)
+    )
+    unit = unit_of("energy", evaluation.record)
+    return f"lowest RMSE of energies {rmse:.6g} {unit}, {name} with {n_added} added"
+
+
 def mean(values: FloatArray) -> float:
     """Give the mean over the draws that there are."""
     return float(np.mean(values[~np.isnan(values)]))

@@ -89,7 +89,7 @@ def compute_features(
     hypers = read_hypers(request)
     listed = parse_species(request.species)
     with ExitStack() as stack:
-        frames = open_structures(request.structures, stack, spooled)
+        frames = open_structures(request.structures, stack, spooled, progress)
         check_n_atoms(frames.n_atoms, frames.typed)
         structures = Structures(frames)
         # Reading all structures takes as long in every rank as in one.

@@ -64,7 +64,7 @@ def import_features(
     """
     _check_request(request)
     with ExitStack() as stack:
-        frames = open_structures(request.structures, stack, spooled)
+        frames = open_structures(request.structures, stack, spooled, progress)
         rows = open_rows(request, frames, stack)
         gradients = open_gradient_rows(request, frames, rows, stack)
         notes = rows.notes + (gradients.notes if gradients else ())

@@ -35,6 +35,8 @@ class Frames:
     structures : sequence of path, optional
         Structure files that stand in for those that the stores name, one for each in order
         of first appearance.
+    otherwise : str, optional
+        What a user can do who has no structure file, for messages.
 
     Raises
     ------
@@ -44,7 +46,10 @@ class Frames:
         If a file is gone or has changed.
     """
 
-    def __init__(self, data: Dataset, structures: Sequence[str | Path] = ()) -> None:
+    def __init__(
+        self, data: Dataset, structures: Sequence[str | Path] = (), otherwise: str | None = None
+    ) -> None:
+        self._otherwise = f", {otherwise}" if otherwise else ""
         self._n_atoms = data.n_atoms
         self.sources, self._source, self._frame = data.frames()
         self._offset = np.full(data.n_structures, -1, dtype=np.int64)
@@ -122,7 +127,8 @@ class Frames:
                 raise RequestError(
                     "the structures behind the features are not known",
                     where=table.label,
-                    remedy="name the extxyz file with --structures; tables and --indices need none",
+                    remedy=f"name the extxyz file with --structures{self._otherwise}, or import "
+                    "the features with their structures",
                 )
             where = table.path if isinstance(table, FeatureStore) else table.label
             positions = np.array(part.positions)
@@ -134,7 +140,7 @@ class Frames:
                 if number not in paths:
                     path = origin.resolve(position, where)
                     stamp, typed = origin.files[position], origin.typed[position]
-                    paths[number] = check_unchanged(path, stamp, typed)
+                    paths[number] = check_unchanged(path, stamp, typed, self._otherwise)
         return paths
 
     def _complete_offsets(self, are_known: bool) -> None:
@@ -180,17 +186,18 @@ class Frames:
         )
 
 
-def check_unchanged(path: Path | None, stamp: FileStamp, typed: str) -> Path:
+def check_unchanged(path: Path | None, stamp: FileStamp, typed: str, otherwise: str = "") -> Path:
     """Return the path of a source file if it is still the one that was stamped.
 
-    Size and time are compared first; the content is hashed only where the time differs.
+    Size and time are compared first; the content is hashed only where the time differs. What
+    else a user can do, `otherwise`, is for messages.
 
     Raises
     ------
     InputFileError
         If it is gone or has changed.
     """
-    remedy = "name the file with --structures, use --indices, or import the features again"
+    remedy = f"name the file with --structures{otherwise}, or import the features again"
     if path is None:
         raise InputFileError(
             "the structure file of a feature store is gone",

@@ -153,7 +153,8 @@ class GrowingData:
                 waited.reset()
                 copy.write_bytes(frames)
                 numbers = np.arange(first, growing.n_taken)
-                with self._opened(str(copy), first) as data:
+                which = f" of what came after frame {first - 1}" if first else ""
+                with self._opened(str(copy), which) as data:
                     nowhere = np.zeros(len(numbers), dtype=np.int64)
                     yield Growth(data, first, (self._path,), nowhere, numbers)
             if growing.n_left_over:
@@ -186,13 +187,13 @@ class GrowingData:
             for first in range(done, n_structures, _STRUCTURES_AT_A_TIME):
                 waited.reset()
                 last = min(first + _STRUCTURES_AT_A_TIME, n_structures)
-                with self._opened(f"{self._path}@{first}:{last}", first) as data:
+                with self._opened(f"{self._path}@{first}:{last}") as data:
                     yield Growth(data, first, *data.frames())
             done, seen = n_structures, now
 
     @contextmanager
-    def _opened(self, argument: str, first: int) -> Iterator[Dataset]:
-        """Open what has come; errors name what is followed."""
+    def _opened(self, argument: str, which: str = "") -> Iterator[Dataset]:
+        """Open what has come; errors name what is followed, and which part of it."""
         wanted = InputSet(
             self._wanted.name,
             (argument,),
@@ -203,7 +204,7 @@ class GrowingData:
         try:
             (data,) = open_inputs([wanted], self._inputs, records=[self._record])
         except PrcliError as error:
-            error.where = f"{self._path}, what came after structure {first}: {error.where}"
+            error.where = (error.where or argument).replace(argument, self._path) + which
             raise
         with data:
             yield data

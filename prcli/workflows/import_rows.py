@@ -19,7 +19,7 @@ from prcli.data.row_offsets import atom_offsets, structure_runs
 from prcli.data.slices import parse_slice, split_slice
 from prcli.data.streams import spool
 from prcli.data.structure_file import index_structures, read_frames
-from prcli.records import Block, FeatureKind
+from prcli.records import Block, FeatureKind, Progress, no_progress
 
 #: Bytes of features that one block holds.
 _BLOCK_BYTES = 16 << 20
@@ -63,13 +63,15 @@ class ImportFrames:
         return volumes
 
 
-def open_structures(argument: str, stack: ExitStack, spooled: Path | None) -> ImportFrames:
+def open_structures(
+    argument: str, stack: ExitStack, spooled: Path | None, progress: Progress = no_progress
+) -> ImportFrames:
     """Index the structures file; standard input is kept in a temporary file first."""
     typed, text = split_slice(argument)
     path = Path(typed)
     if typed == "-":
         path = spooled or stack.enter_context(spool(sys.stdin.buffer))
-    index = index_structures(path)
+    index = index_structures(path, progress=progress)
     if typed == "-" and spooled is None:
         # Nothing to come back to.
         index = replace(index, stamp=replace(index.stamp, path="-"))

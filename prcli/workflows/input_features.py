@@ -108,7 +108,7 @@ class InputFeatures:
         typed = split_slice(argument)[0]
         self._kept.claim(typed)
         spooled = resources.enter_context(spool(sys.stdin.buffer)) if typed == "-" else None
-        frames = open_structures(argument, resources, spooled)
+        frames = open_structures(argument, resources, spooled, self._progress)
         bare = self._survey(argument, wanted, frames)
         self._n_structures += len(frames.frame)
         self._n_atoms += len(bare.survey.numbers)

@@ -19,6 +19,7 @@ from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import file_digest, stamp_file
 from prcli.data.slices import parse_slice, split_slice
 from prcli.data.store import FeatureStore, open_store
+from prcli.data.streams import open_stream, read_errors
 from prcli.errors import FormatError, MismatchError, RequestError
 from prcli.records import FileStamp, Progress, no_progress
 from prcli.workflows.carried_features import import_carried
@@ -130,7 +131,7 @@ def open_inputs(
             [
                 part
                 for argument in wanted.arguments
-                for part in _open_parts(argument, wanted, options, features, held)
+                for part in _open_parts(argument, wanted, options, features, held, progress)
             ]
             for wanted, held in zip(sets, resources, strict=True)
         ]
@@ -231,6 +232,7 @@ def _open_parts(
     options: InputOptions,
     features: InputFeatures | None,
     resources: ExitStack,
+    progress: Progress,
 ) -> Sequence[Part | BareStructures]:
     """Open an argument; structures whose features are to be computed are only looked at."""
     if isinstance(argument, np.ndarray):
@@ -249,17 +251,26 @@ def _open_parts(
     if kind in ("extxyz", "structures"):
         if features is not None:
             return [features.look_at(os.fspath(argument), wanted, resources)]
-        table = import_carried(os.fspath(argument), wanted.name, options, resources)
+        table = import_carried(os.fspath(argument), wanted.name, options, resources, progress)
         return _checked(Part(table, range(table.n_structures)), options)
     raise FormatError(
         f"the {wanted.name} set cannot be read",
         where=path,
         expected="a prcli feature store, or extxyz with features",
-        got={"hessian": "a prcli Hessian file"}.get(kind, f"a file of kind {kind}"),
+        got=_in_words(kind, path),
         remedy="turn features into a store with `prcli features import`"
         if kind in ("npy", "npz", "mts", "hdf5")
         else None,
     )
+
+
+def _in_words(kind: str, path: str) -> str:
+    """Say what a file is that is no data set."""
+    if kind != "unknown":
+        return {"hessian": "a prcli Hessian file"}.get(kind, f"a file of kind {kind}")
+    with open_stream(path) as stream, read_errors(path):
+        line = stream.read(40).partition(b"\n")[0].rstrip(b"\r")
+    return f"neither: a file that begins with {line.decode('utf-8', 'replace')!r}"
 
 
 def _completed(

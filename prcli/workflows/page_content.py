@@ -24,6 +24,9 @@ FloatArray = NDArray[np.float64]
 #: Targets that a page lists at most: those with the lowest rigidity after the picks.
 MOST_TARGETS = 2000
 
+#: Picks that a page lists at most: the first ones.
+MOST_PICKS = 5000
+
 _N_BINS = 32
 
 #: The column of explanations, which are long.
@@ -207,7 +210,11 @@ def _picks(result: SelectionResult, names: Sequence[str]) -> dict[str, object]:
         columns.append(_WHY)
     cells: dict[str, Sequence[object]] = {_WHY: why, "source": table["source"], **extra}
     cells |= {name: plain(numbers(table, name), 8) for name in columns if name in _PICK_NUMBERS}
-    return _table(columns, cells, _PICK_NUMBERS)
+    content = _table(columns, {name: cells[name][:MOST_PICKS] for name in columns}, _PICK_NUMBERS)
+    n_picks = len(table["source"])
+    if n_picks > MOST_PICKS:
+        content["note"] = f"The first {MOST_PICKS} of {n_picks} picks; selection.tsv has all."
+    return content
 
 
 def _targets(result: SelectionResult) -> dict[str, object] | None:
@@ -221,13 +228,16 @@ def _targets(result: SelectionResult) -> dict[str, object] | None:
     columns[3:3] = [name for name in ("atom", "component") if name in table]
     if set(numbers(table, "weight").tolist()) <= {1.0}:
         columns.remove("weight")
+    with np.errstate(invalid="ignore"):
+        # Rows of zeros are infinitely rigid before and after.
+        ratio = after / numbers(table, "pr_before")
     cells: dict[str, Sequence[object]] = {
         **{
             name: [table[name][i] for i in shown]
             for name in ("source", "component")
             if name in table
         },
-        "ratio": plain((after / numbers(table, "pr_before"))[shown], 4),
+        "ratio": plain(ratio[shown], 4),
     }
     cells |= {name: plain(numbers(table, name)[shown]) for name in columns if name not in cells}
     meanings = {

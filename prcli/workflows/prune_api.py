@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from prcli.records import Progress, no_progress
-from prcli.workflows.api import DataSet, as_tuple
+from prcli.workflows.data_arguments import DataSet, as_tuple
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.inputs import InputOptions
 from prcli.workflows.prune import Pruning

@@ -41,8 +41,7 @@ from prcli.workflows.prune_output import write_pruning
 from prcli.workflows.row_weights import RowWeights
 from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.structure_columns import StructureColumns
-from prcli.workflows.structure_weights import read_weights
-from prcli.workflows.targets import check_targets, check_weights, read_targets
+from prcli.workflows.targets import check_targets, read_target_weight, read_targets
 from prcli.workflows.training_rows import kinds_of
 
 logger = logging.getLogger(__name__)
@@ -219,8 +218,7 @@ class PruneRun:
         if name is None:
             return None
         columns = StructureColumns(self.target, lambda: Frames(self.target))
-        columns.fetch([name])
-        return check_weights(read_weights(self.target, columns, name), self.target)
+        return read_target_weight(self.target, columns, name)
 
     def _provenance(self) -> Provenance | None:
         if not self._request.with_provenance:

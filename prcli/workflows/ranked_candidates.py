@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from prcli.numerics.baselines import Order
 from prcli.numerics.block_source import ArrayBlocks, BlockSource
 from prcli.numerics.pool_share import PoolShare
 from prcli.numerics.row_source import ArrayRows, RowSource
-from prcli.records import ALONE, Communicator
+from prcli.records import ALONE, Communicator, Progress, no_progress
 from prcli.workflows.candidate_rows import CandidateRows, Weights
 
 FloatArray = NDArray[np.float64]
@@ -31,6 +32,8 @@ class RankedCandidates(CandidateRows):
     weights : Weights, optional
         Of the structures of the whole pool.
     communicator : Communicator
+    progress : callable
+        Told how far this rank's share has been read, as often as it is.
 
     Attributes
     ----------
@@ -50,8 +53,10 @@ class RankedCandidates(CandidateRows):
         record: HessianRecord,
         weights: Weights | None = None,
         communicator: Communicator = ALONE,
+        progress: Progress = no_progress,
     ) -> None:
         super().__init__(pool, record, weights)
+        self._progress = progress
         self.communicator = communicator
         own, first = share_of_rank(pool, communicator)
         n_own = 0 if own is None else own.n_structures
@@ -66,14 +71,88 @@ class RankedCandidates(CandidateRows):
         """Rows of the candidates of this rank, where each candidate is a single one."""
         if self._own is None:
             return ArrayRows(np.empty((0, self.n_columns)))
-        return self._own.energies
+        return WatchedRows(self._own.energies, self._progress)
 
     @property
     def own_blocks(self) -> BlockSource:
         """Blocks of rows of the candidates of this rank."""
         if self._own is None:
             return ArrayBlocks(np.empty((0, self.n_columns)), [])
-        return self._own
+        return WatchedBlocks(self._own, self._progress)
+
+
+class WatchedRows:
+    """Rows of candidates, with a report of how many have been read; see `RowSource`.
+
+    Parameters
+    ----------
+    rows : RowSource
+    progress : callable
+    """
+
+    def __init__(self, rows: RowSource, progress: Progress) -> None:
+        self._rows = rows
+        self._progress = progress
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self._rows.n_rows
+
+    @property
+    def n_columns(self) -> int:
+        """Width of a row."""
+        return self._rows.n_columns
+
+    def blocks(self) -> Iterator[tuple[int, FloatArray]]:
+        """Yield (index of the first row, rows)."""
+        for first, rows in self._rows.blocks():
+            done = first + len(rows)
+            yield first, rows
+            self._progress("pool", done, self.n_rows)
+
+    def take(self, indices: Sequence[int] | NDArray[np.intp]) -> FloatArray:
+        """Return some rows, in the order given."""
+        return self._rows.take(indices)
+
+
+class WatchedBlocks:
+    """Candidates of many rows, with a report of how many have been read; see `BlockSource`.
+
+    Parameters
+    ----------
+    source : BlockSource
+    progress : callable
+    """
+
+    def __init__(self, source: BlockSource, progress: Progress) -> None:
+        self._source = source
+        self._progress = progress
+
+    @property
+    def heights(self) -> NDArray[np.int64]:
+        """Rows of each candidate."""
+        return self._source.heights
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of candidates."""
+        return self._source.n_blocks
+
+    @property
+    def n_columns(self) -> int:
+        """Width of a row."""
+        return self._source.n_columns
+
+    def blocks(self) -> Iterator[tuple[int, NDArray[np.int64], FloatArray]]:
+        """Yield (first candidate, heights, rows) of consecutive candidates."""
+        for first, heights, rows in self._source.blocks():
+            yield first, heights, rows
+            self._progress("pool", first + len(heights), self.n_blocks)
+
+    def take(self, index: int) -> FloatArray:
+        """Return the rows of one candidate."""
+        return self._source.take(index)
 
 
 class ShareWeights:

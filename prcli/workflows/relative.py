@@ -54,8 +54,10 @@ class RelativeOptions:
         """
         if self.window is not None and self.window < 1:
             raise RequestError("--window must be at least 1", got=str(self.window))
-        if self.threshold is not None and not self.threshold > 0.0:
-            raise RequestError("--threshold must be above 0", got=str(self.threshold))
+        if self.threshold is not None and not 0.0 < self.threshold < np.inf:
+            raise RequestError(
+                "--threshold must be a finite number above 0", got=str(self.threshold)
+            )
         if self.to_first and len(self.to) > 1:
             raise RequestError(
                 "the first frame and a set cannot both be the reference",

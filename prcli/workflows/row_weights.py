@@ -146,9 +146,7 @@ class RowWeights:
         names = list(dict.fromkeys(key for each in keys.values() for key in each))
         columns = StructureColumns(self._data, lambda: self._frames)
         needs_energies = options.is_robust and "energy" in self._kinds
-        self._fetch(
-            columns, [*names, *(options.residual_keys("energy") if needs_energies else ())]
-        )
+        self._fetch(columns, [*names, *(options.residual_keys("energy") if needs_energies else ())])
         read = {name: read_weights(self._data, columns, name) for name in names}
         weights = {kind: product([read[name] for name in keys[kind]]) for kind in keys}
         if options.loss == "mace-universal":

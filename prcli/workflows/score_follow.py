@@ -126,6 +126,9 @@ class FollowRun:
         """Give the rows of some structures the names of the file that they come from."""
         names = np.array(growth.source, dtype=object)
         rows = chosen_rows(scores, "file", limits=self._request.limits)
+        if relative is not None and relative.first_below is not None:
+            # The table ends there however many frames have come at once.
+            rows = rows[rows <= relative.first_below]
         batches = score_table(scores, growth.data, self.columns, rows, growth.first, relative)
         for batch in batches:
             place = np.asarray(batch["index"], dtype=np.int64) - growth.first

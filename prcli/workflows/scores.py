@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prcli.numerics.rigidity import reciprocal
 from prcli.workflows.health import Health
+
+if TYPE_CHECKING:
+    from prcli.workflows.relative import Relative
 
 #: What a model predicts.
 Per: TypeAlias = Literal["structure", "atom", "force", "stress"]
@@ -51,6 +54,8 @@ class Scores:
         What the rigidities rest on.
     blocks : tuple of str
         Names of the blocks of features, where their components are scored.
+    relative : Relative, optional
+        What the rigidities are related to, where that was asked for.
     """
 
     per: ScorePer
@@ -61,6 +66,7 @@ class Scores:
     alpha: float | None
     health: Health | None = None
     blocks: tuple[str, ...] = ()
+    relative: Relative | None = None
 
     @property
     def structure(self) -> NDArray[np.int64]:
@@ -117,6 +123,16 @@ class Scores:
     def sigma(self) -> FloatArray | None:
         """Standard deviation α/√PR of each prediction."""
         return None if self.alpha is None else self.alpha / np.sqrt(self.rigidity)
+
+    @property
+    def relative_rigidity(self) -> FloatArray | None:
+        """(M,) rigidities over the mean of the reference, below 1 where less is known."""
+        return None if self.relative is None else self.rigidity / self.relative.mean
+
+    @property
+    def relative_variance(self) -> FloatArray | None:
+        """(M,) mean rigidity of the reference over rigidities, 0 for rows of zeros."""
+        return None if self.relative is None else self.relative.mean / self.rigidity
 
     @property
     def n_infinite(self) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +11,14 @@ from numpy.typing import NDArray
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
 from prcli.errors import RequestError
-from prcli.numerics.condition import Condition, condition_of
-from prcli.numerics.explanation import Helped, HelpWatch
-from prcli.numerics.greedy import Pick
+from prcli.numerics.condition import condition_of
+from prcli.numerics.explanation import HelpWatch
+from prcli.numerics.greedy import GreedyResult, Pick
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.posterior import Posterior
 from prcli.numerics.rigidity import prior_shares, reciprocal, squared_norms, whiten
 from prcli.records import ALONE, Communicator, Holding, Progress, no_progress
-from prcli.workflows.budgeted_picks import Search, pick_within_budget
+from prcli.workflows.budgeted_picks import pick_within_budget
 from prcli.workflows.candidate_rows import Weights, warn_about_kinds
 from prcli.workflows.constraints import Constraints, neighbours_of
 from prcli.workflows.health import MOSTLY
@@ -32,9 +31,10 @@ from prcli.workflows.model import (
     warn_about_training,
 )
 from prcli.workflows.ranked_candidates import RankedCandidates
-from prcli.workflows.refinement import Exchange, Refinement, check_refinement
+from prcli.workflows.refinement import Exchange, check_refinement
 from prcli.workflows.select_options import SelectOptions
-from prcli.workflows.selection_bound import SelectionBound, bound_selection, check_bound
+from prcli.workflows.selection import Selection
+from prcli.workflows.selection_bound import bound_selection, check_bound
 from prcli.workflows.selection_loop import add_picks, helped_targets
 from prcli.workflows.targets import Targets, check_targets, read_targets
 
@@ -43,103 +43,6 @@ FloatArray = NDArray[np.float64]
 
 #: Relative drift of the updated rigidities that is worth a warning.
 LARGEST_DRIFT = 1e-8
-
-
-@dataclass(frozen=True, eq=False)
-class Selection:
-    """What was selected, and what it does.
-
-    Attributes
-    ----------
-    indices : ndarray of shape (n,)
-        Positions in the concatenated pool, in the order of the picks.
-    picks : tuple of Pick
-    objective_before : float
-        Value of the objective before the first pick.
-    target_structure : ndarray of shape (T,)
-        Structure of the target set that each target belongs to.
-    target_atom : ndarray of shape (T,) or None
-        Position in the structure, where targets are atoms.
-    target_component : ndarray of str of shape (T,) or None
-        Block of features, where targets are components.
-    target_weight : ndarray of shape (T,)
-        Weights as given, 1 by default; 0 for targets that do not count.
-    target_pr_before, target_pr_after : ndarray of shape (T,)
-        Rigidities, the latter from a fresh factorization; infinite for a row of zeros.
-    drift : float
-        Largest relative difference of the updated rigidities from the fresh ones.
-    n_candidates : int
-        Candidates that could be picked.
-    n_in_training : int
-        Candidates that are training structures.
-    n_exact, n_whitenings : int
-        Gains computed exactly, and fresh whitenings of the pool.
-    stopped : str
-        "n_to_select", "stop_gain", "stop_pr", "budget", "constraints", or "pool" if a budget
-        pays for all candidates.
-    options : SelectOptions
-    n_resumed : int
-        Picks that an earlier run had made; the two counts above are without its work.
-    target_prior_share_before, target_prior_share_after : ndarray of shape (T,)
-        Share of each target's 1/PR that the regularizer alone accounts for.
-    condition : Condition or None
-        Condition number of R, of scaled features, before the picks.
-    helped : Helped or None
-        Targets that each pick helps most, where that was asked for and there are targets.
-    constraints : Constraints
-        What the picks had to keep within; what was chosen before counts in all numbers, those
-        before the picks too.
-    searches : tuple of Search
-        The ways that a budget was spent, before exchanges.
-    refinement : Refinement or None
-        What exchanges have brought, where there were any.
-    bound : SelectionBound or None
-        How near it is to the best possible selection, where that was asked for.
-    """
-
-    indices: NDArray[np.int64]
-    picks: tuple[Pick, ...]
-    objective_before: float
-    target_structure: NDArray[np.int64]
-    target_atom: NDArray[np.int64] | None
-    target_component: NDArray[np.object_] | None
-    target_weight: FloatArray
-    target_pr_before: FloatArray
-    target_pr_after: FloatArray
-    drift: float
-    n_candidates: int
-    n_in_training: int
-    n_exact: int
-    n_whitenings: int
-    stopped: str
-    options: SelectOptions
-    n_resumed: int = 0
-    target_prior_share_before: FloatArray = field(default_factory=lambda: np.empty(0))
-    target_prior_share_after: FloatArray = field(default_factory=lambda: np.empty(0))
-    condition: Condition | None = None
-    helped: Helped | None = None
-    constraints: Constraints = field(default_factory=Constraints)
-    searches: tuple[Search, ...] = ()
-    refinement: Refinement | None = None
-    bound: SelectionBound | None = None
-
-    @property
-    def costs(self) -> NDArray[np.generic]:
-        """Costs of the picks, shape (n,); 1 each where nothing else is said."""
-        costs = self.constraints.costs
-        if costs is None:
-            return np.ones(len(self.indices), dtype=np.int64)
-        return costs[self.indices]
-
-    @property
-    def objective_after(self) -> float:
-        """Value of the objective after the last pick."""
-        return self.picks[-1].objective if self.picks else self.objective_before
-
-    @property
-    def n_infinite(self) -> int:
-        """Targets that are rows of zeros: listed, and left out of every mean."""
-        return int(np.count_nonzero(np.isinf(self.target_pr_before)))
 
 
 def select(
@@ -210,19 +113,11 @@ def select(
         cannot be met.
     """
     constraints = constraints or Constraints()
-    check_request(pool, target, options)
-    check_refinement(refine, options)
-    if bound:
-        check_bound(target is not None, options)
-    for data in (pool, *([] if target is None else [target])):
-        check_fits(record, data)
-        warn_about_descriptors(data)
+    _check(record, pool, target, options, refine, bound)
     allowed, n_in_training = _allowed(record, pool, options, allowed, constraints)
     constraints.check(allowed, options, pool.label)
-    if target is not None:
-        warn_about_training(record, target)
     targets = read_targets(record, target, options, target_weight)
-    candidates = RankedCandidates(pool, record, weights, communicator)
+    candidates = RankedCandidates(pool, record, weights, communicator, progress)
     warn_about_kinds(record, pool)
 
     def report(n_picks: int, pick: Pick) -> None:
@@ -260,18 +155,13 @@ def select(
     bounded = None
     if bound:
         bounded = bound_selection(start, candidates, targets, options, limits, result)
-    if result.drift > LARGEST_DRIFT:
-        logger.warning(
-            "updated rigidities drifted by %.1e relative to a fresh factorization", result.drift
-        )
-    if result.stopped == "constraints" and options.n_to_select is not None:
-        logger.warning(
-            "%d of %d picks: under the constraints no other candidate may be picked",
-            len(result.picks),
-            options.n_to_select,
-        )
+    _warn(result, options)
     after, share_after = _standing(record, state, targets)
     _say_unresolved(share_before, share_after)
+    helped = None
+    if watch is not None:
+        chosen = limits.chosen.tolist()
+        helped = helped_targets(record, candidates, targets, result.picks, watch, chosen)
     return Selection(
         indices=np.array([pick.index for pick in result.picks], dtype=np.int64),
         picks=result.picks,
@@ -293,16 +183,32 @@ def select(
         target_prior_share_before=share_before,
         target_prior_share_after=share_after,
         condition=condition,
-        helped=None
-        if watch is None
-        else helped_targets(
-            record, candidates, targets, result.picks, watch, limits.chosen.tolist()
-        ),
+        helped=helped,
         constraints=constraints,
         searches=searches,
         refinement=refinement,
         bound=bounded,
     )
+
+
+def _check(
+    record: HessianRecord,
+    pool: Dataset,
+    target: Dataset | None,
+    options: SelectOptions,
+    refine: int,
+    bound: bool,
+) -> None:
+    """Refuse what cannot be selected, and warn of what is doubtful, before any long work."""
+    check_request(pool, target, options)
+    check_refinement(refine, options)
+    if bound:
+        check_bound(target is not None, options)
+    for data in (pool, *([] if target is None else [target])):
+        check_fits(record, data)
+        warn_about_descriptors(data)
+    if target is not None:
+        warn_about_training(record, target)
 
 
 def check_request(pool: Dataset, target: Dataset | None, options: SelectOptions) -> None:
@@ -366,6 +272,20 @@ def _allowed(
         )
     check_enough(pool, int(np.count_nonzero(allowed)), options)
     return allowed, n_known
+
+
+def _warn(result: GreedyResult, options: SelectOptions) -> None:
+    """Warn of numbers that have drifted, and of picks that are missing."""
+    if result.drift > LARGEST_DRIFT:
+        logger.warning(
+            "updated rigidities drifted by %.1e relative to a fresh factorization", result.drift
+        )
+    if result.stopped == "constraints" and options.n_to_select is not None:
+        logger.warning(
+            "%d of %d picks: under the constraints no other candidate may be picked",
+            len(result.picks),
+            options.n_to_select,
+        )
 
 
 def _why(stopped: str, options: SelectOptions) -> str:

@@ -23,6 +23,7 @@ from prcli.errors import RequestError
 from prcli.numerics.greedy import Pick
 from prcli.parallel.memory import available_memory, format_size
 from prcli.parallel.node import node_share
+from prcli.parallel.plan import SelectionPlan
 from prcli.records import ALONE, Communicator, Progress, Provenance, no_progress
 from prcli.workflows.candidate_weights import candidate_weights, without_keys
 from prcli.workflows.constraint_setup import chosen_stamps, read_constraints
@@ -48,10 +49,11 @@ from prcli.workflows.prior import prior_files
 from prcli.workflows.rank_limits import check_ranks
 from prcli.workflows.refinement import check_refinement
 from prcli.workflows.row_weights import RowWeights
-from prcli.workflows.select import Selection, check_enough, check_request, select
+from prcli.workflows.select import check_enough, check_request, select
 from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.select_plan import counted_kinds, plan_selection
 from prcli.workflows.select_request import SelectRequest
+from prcli.workflows.selection import Selection
 from prcli.workflows.selection_bound import check_bound
 from prcli.workflows.selection_checkpoint import SelectionCheckpoint, open_checkpoint
 from prcli.workflows.selection_explanation import Explanation, explanation, nearest_training
@@ -60,7 +62,7 @@ from prcli.workflows.selection_output import selected_frames, write_result
 from prcli.workflows.selection_page import PageParts, page_parts
 from prcli.workflows.selection_writers import check_writers
 from prcli.workflows.structure_columns import StructureColumns
-from prcli.workflows.targets import check_weights
+from prcli.workflows.targets import read_target_weight
 
 __all__ = ["SelectRequest", "SelectRun"]
 
@@ -146,7 +148,7 @@ class SelectRun:
                     self._hessian_paths = [Path(request.hessian)]
             self._open_sets(data, stack)
             self._check_sets()
-            self._frames = Frames(self.pool, request.structures) if self._copies else None
+            self._frames = self._frames_of_pool() if self._copies else None
             if request.output is not None and self._frames is not None:
                 check_not_below(request.output, self._frames.paths.values())
             self._check_memory()
@@ -245,11 +247,11 @@ class SelectRun:
             target_weight=weight,
             weights=weights,
             constraints=constraints,
-            holding=self._holding,
             communicator=self._communicator,
         )
         self.selection = self._select(
             request.options,
+            holding=self._holding,
             begun=begun,
             on_pick=None if self._checkpoint is None else self._checkpoint.add,
             refine=request.refine,
@@ -264,7 +266,7 @@ class SelectRun:
 
     def again(self, options: SelectOptions, progress: Progress = no_progress) -> Selection:
         """Select anew by other options, on the same terms."""
-        return self._select(options, progress=progress)
+        return self._select(options, holding=self._plan(options).holding, progress=progress)
 
     def _begun(
         self,
@@ -347,8 +349,13 @@ class SelectRun:
     def _open_frames(self, data: Dataset) -> Frames:
         """Open structure files; the pool's may have been named anew."""
         if data is self.pool:
-            return self._frames or Frames(data, self._request.structures)
+            return self._frames or self._frames_of_pool()
         return Frames(data)
+
+    def _frames_of_pool(self) -> Frames:
+        """Open the structure files of the pool."""
+        otherwise = "use --indices or take the table on stdout, which need none"
+        return Frames(self.pool, self._request.structures, otherwise)
 
     def _candidate_weights(self) -> RowWeights | None:
         pool = self.pool
@@ -389,31 +396,25 @@ class SelectRun:
             return None
         if self.target is None:
             raise RequestError("--target-weight needs --target")
-        columns = self._columns(self.target)
-        columns.fetch([name])
-        values = columns[name]
-        if values.dtype.kind != "f":
-            strange = [not isinstance(v, float | int) or isinstance(v, bool) for v in values]
-            first = int(np.argmax(strange))
-            raise RequestError(
-                "target weights must be numbers",
-                where=f"{self.target.label}, structure {first}, {name}",
-                got="nothing" if values[first] is None else repr(values[first]),
-            )
-        return check_weights(np.asarray(values, dtype=np.float64), self.target)
+        return read_target_weight(self.target, self._columns(self.target), name)
 
     def _check_memory(self) -> None:
         """Choose and state what will be held, and refuse what does not fit."""
-        kinds = counted_kinds(self._request.hessian_options, self._train, self._records)
         given, communicator = self._request.memory, self._communicator
-        limit = available_memory() if given is None else given
+        self._memory = available_memory() if given is None else given
         if given is None and communicator.size > 1:
-            limit //= node_share(communicator).n_ranks
-        share, _ = share_of_rank(self.pool, communicator)
-        pool = self.pool if share is None else share
-        plan = plan_selection(pool, self.target, self._request.options, kinds).within(limit)
-        logger.info("plan: %s, of %s", plan, format_size(limit))
+            self._memory //= node_share(communicator).n_ranks
+        plan = self._plan(self._request.options)
+        logger.info("plan: %s, of %s", plan, format_size(self._memory))
         self._holding = plan.holding
+
+    def _plan(self, options: SelectOptions) -> SelectionPlan:
+        """Choose what a selection by some options will hold."""
+        kinds = counted_kinds(self._request.hessian_options, self._train, self._records)
+        share, _ = share_of_rank(self.pool, self._communicator)
+        # A baseline is worked out by one rank.
+        pool = self.pool if share is None or options.strategy != "pr" else share
+        return plan_selection(pool, self.target, options, kinds).within(self._memory)
 
     def _provenance(self) -> Provenance | None:
         if not self._request.with_provenance:

@@ -14,7 +14,7 @@ from prcli.data.hessian_record import HessianRecord
 from prcli.numerics.explanation import Helped
 from prcli.numerics.nearest import NearestRows
 from prcli.workflows.rows import EnergyRows, RowForm
-from prcli.workflows.select import Selection
+from prcli.workflows.selection import Selection
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]

@@ -19,7 +19,7 @@ from prcli.workflows.frames import Frames
 from prcli.workflows.health import MOSTLY
 from prcli.workflows.number_settings import number_settings
 from prcli.workflows.result_files import distribution, table_rows, write_report, write_tsv
-from prcli.workflows.select import Selection
+from prcli.workflows.selection import Selection
 from prcli.workflows.selection_explanation import EXPLANATION_COLUMNS, Explanation
 from prcli.workflows.selection_page import PageParts, write_page
 from prcli.workflows.selection_writers import write_for_programs

@@ -16,7 +16,7 @@ from prcli.workflows.frames import Frames
 from prcli.workflows.model import full_factor
 from prcli.workflows.page_content import page_content
 from prcli.workflows.result_files import write_tsv
-from prcli.workflows.select import Selection
+from prcli.workflows.selection import Selection
 from prcli.workflows.selection_map import MAP_COLUMNS, SelectionMap, draw_map
 from prcli.workflows.selection_result import MAP_FILE, PAGE_FILE, VIEWER_FILE, read_result
 from prcli.workflows.selection_words import title

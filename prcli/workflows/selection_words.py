@@ -63,8 +63,14 @@ def asked(report: Mapping[str, Any]) -> str:
     parts = [f"Asked for: {number} out of {counted(pool['n_candidates'], 'candidate')}"]
     if pool["n_candidates"] < pool["n_structures"]:
         parts.append(f" (of a pool of {pool['n_structures']})")
-    parts.append(f" to raise the {objective_name(request['objective'])}")
     n_targets = report["targets"]["n_targets"]
+    objective = objective_name(request["objective"])
+    if request["strategy"] == "pr":
+        parts.append(f" to raise the {objective}")
+    else:
+        # A baseline aims at nothing: targets only tell what it does for them.
+        parts.append(f" by the baseline {request['strategy']}")
+        parts.append(f", judged by the {objective}" if n_targets else "")
     if n_targets:
         what = request["target_per"]
         parts.append(f", {counted(n_targets, what)}")
@@ -82,10 +88,13 @@ def chosen(report: Mapping[str, Any]) -> str:
     n_atoms = sum(pick["n_atoms"] for pick in picks)
     text = (
         f"Chosen: {counted(len(picks), 'structure')} with {counted(n_atoms, 'atom')}, "
-        f"{_HOW.get(request['strategy'], request['strategy'])}; the "
-        f"{objective_name(request['objective'])} goes from {number_text(before)} to "
-        f"{number_text(after)}"
+        f"{_HOW.get(request['strategy'], request['strategy'])}"
     )
+    if not math.isnan(_float(before)):
+        text += (
+            f"; the {objective_name(request['objective'])} goes from {number_text(before)} to "
+            f"{number_text(after)}"
+        )
     if _is_number(before) and _is_number(after) and before > 0.0:
         text += f", {after / before:.3g} times as high"
     reached = _reached(report)
@@ -145,6 +154,8 @@ def explanation(pick: Mapping[str, Any], targets: Sequence[str]) -> str:
         name = targets[index] if index < len(targets) else f"target {index}"
         if "atom" in entry:
             name += f", atom {entry['atom']}"
+        if "component" in entry:
+            name += f", component {entry['component']}"
         change = f"{number_text(entry['pr_before'])} → {number_text(entry['pr_after'])}"
         parts.append(f"PR of {name}: {change}")
     nearest = pick.get("nearest_training_structure")

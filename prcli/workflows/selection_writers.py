@@ -10,7 +10,7 @@ from prcli.errors import RequestError
 from prcli.workflows.frames import Frames
 from prcli.workflows.mace_writer import MaceWriter
 from prcli.workflows.metatrain_writer import write_metatrain
-from prcli.workflows.select import Selection
+from prcli.workflows.selection import Selection
 from prcli.workflows.write_options import WriteOptions
 
 INDICES = "indices.tsv"

@@ -16,6 +16,8 @@ from prcli.workflows.components import blocks_of, check_blocks_named
 from prcli.workflows.model import row_form
 from prcli.workflows.rows import EnergyRows, local_blocks
 from prcli.workflows.select_options import SelectOptions, TargetPer
+from prcli.workflows.structure_columns import StructureColumns
+from prcli.workflows.structure_weights import place_of
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
@@ -133,6 +135,44 @@ def count_targets(target: Dataset, per: TargetPer) -> int:
     if per == "component":
         return target.n_structures * len(target.blocks or ())
     return target.n_atoms_total if per == "atom" else target.n_structures
+
+
+def read_target_weight(target: Dataset, columns: StructureColumns, name: str) -> FloatArray:
+    """Read the weight of every structure of a target set.
+
+    A target without a weight is an error: unlike in a loss, there is no usual one.
+
+    Parameters
+    ----------
+    target : Dataset
+    columns : StructureColumns
+        Of the same set.
+    name : str
+        Column or key of the comment line.
+
+    Returns
+    -------
+    weight : ndarray of shape (S,)
+
+    Raises
+    ------
+    ExpressionError
+        If there is no such column.
+    RequestError
+        If a weight is absent, or no finite number that is not negative.
+    """
+    columns.fetch([name])
+    values = columns[name]
+    if values.dtype.kind not in "iuf":
+        strange = [not isinstance(v, float | int) or isinstance(v, bool) for v in values]
+        if any(strange):
+            first = int(np.argmax(strange))
+            raise RequestError(
+                "target weights must be numbers",
+                where=place_of(target, first, name),
+                got="nothing" if values[first] is None else repr(values[first]),
+            )
+    return check_weights(values.astype(np.float64), target)
 
 
 def check_weights(weight: FloatArray, target: Dataset) -> FloatArray:

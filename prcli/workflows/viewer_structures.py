@@ -19,7 +19,7 @@ from prcli.report.chemiscope_file import ViewedStructure
 from prcli.workflows.frames import Frames
 from prcli.workflows.model import row_form
 from prcli.workflows.rows import local_blocks
-from prcli.workflows.select import Selection
+from prcli.workflows.selection import Selection
 from prcli.workflows.selection_map import SelectionMap
 
 logger = logging.getLogger(__name__)

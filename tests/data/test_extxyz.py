@@ -249,3 +249,18 @@ def test_pipe_is_refused(tmp_path):
             index_frames(pipe)
     finally:
         os.close(keeper)
+
+
+def test_search_for_frames_tells_how_far_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(extxyz, "_CHUNK_BYTES", 10)
+    monkeypatch.setattr(extxyz, "_CHUNKS_TOLD", 2)
+    content = b"1\n\nC 0 0 0\n" * 9
+    seen = []
+    for name, text in (("plain.xyz", content), ("packed.xyz", gzip.compress(content))):
+        (tmp_path / name).write_bytes(text)
+        index_frames(tmp_path / name, progress=lambda *step: seen.append(step))
+    n = -(-len(content) // 10)
+    steps = [*range(2, n + 1, 2), n]
+    plain = [("index", done, n) for done in steps]
+    packed = [("index", done, None) for done in steps[:-1]] + [("index", n, n)]
+    assert seen == plain + packed

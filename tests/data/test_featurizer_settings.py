@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
+from prcli import hessian
 from prcli.data.dataset import Dataset
 from prcli.data.featurizer_settings import (
     check_same_settings,
@@ -20,7 +21,6 @@ from prcli.data.part import Part
 from prcli.data.store import open_store
 from prcli.data.store_writer import StoreWriter
 from prcli.errors import FormatError, MismatchError
-from prcli.workflows.api import hessian
 from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.model import check_fits

@@ -71,6 +71,15 @@ def test_a_file_that_became_shorter_is_refused(path):
             growing.take()
 
 
+def test_a_file_that_was_written_anew_is_refused(path):
+    append(path, b"".join(frames_of([2, 3], seed=0)))
+    with GrowingFrames(path) as growing:
+        growing.take()
+        path.write_bytes(b"".join(frames_of([2, 3, 4], seed=1)))
+        with pytest.raises(InputFileError, match="written anew"):
+            growing.take()
+
+
 def test_a_file_that_was_replaced_is_refused(path):
     append(path, b"".join(frames_of([2, 3])))
     with GrowingFrames(path) as growing:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ase.build import bulk
-from ase.neighborlist import neighbor_list
+from ase.neighborlist import neighbor_list, primitive_neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from large_structures import CELLS, around, disordered
@@ -165,6 +165,19 @@ def test_crystal_must_be_periodic():
         made("high-symmetry", disordered(), 40, crystal=crystal)
 
 
+def test_contacts_in_a_cell_that_is_nearly_empty_are_looked_for_in_few_bins(monkeypatch):
+    given = []
+
+    def look(*arguments, max_nbins, **options):
+        given.append(max_nbins)
+        return primitive_neighbor_list(*arguments, max_nbins=max_nbins, **options)
+
+    monkeypatch.setattr("ase.neighborlist.primitive_neighbor_list", look)
+    template = made("periodic", disordered(), 40, GeometryOptions(3.0, sigma=50.0))
+    drawn(template, GeometryOptions(3.0, sigma=50.0))
+    assert set(given) == {len(template.atoms)}
+
+
 def test_limit_on_the_supercell_is_kept():
     with pytest.raises(RequestError, match="no supercell of the crystal of up to 60 atoms"):
         made("high-symmetry", disordered(), 40, GeometryOptions(3.0, max_atoms=60))
@@ -177,6 +190,7 @@ def test_limit_on_the_supercell_is_kept():
         ({"cutoff": float("nan")}, "--cutoff is not valid"),
         ({"cutoff": 3.0, "buffer": -1.0}, "--buffer is not valid"),
         ({"cutoff": 3.0, "sigma": float("inf")}, "--sigma is not valid"),
+        ({"cutoff": 1e300}, "at most 1000"),
         ({"cutoff": 3.0, "max_tries": 0}, "--max-tries must be at least 1"),
         ({"cutoff": 3.0, "repeat": (1, 0, 1)}, "--repeat must be at least 1"),
     ],

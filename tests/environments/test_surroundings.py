@@ -48,6 +48,16 @@ def test_atom_on_the_surface_of_the_sphere_is_in():
     assert len(surroundings(atoms, 0, 3.0).index) == 2
 
 
+@pytest.mark.parametrize("shape", ["sphere", "cube"])
+def test_shortest_image_is_found_in_a_cell_that_is_tiny_beside_the_sphere(shape):
+    # A skewed cell of a lattice whose shortest vector is none of those given.
+    cell = np.array([[2.5, 0, 0], [2.5, 2.5, 0], [2.4, 2.4, 2.5]])
+    atoms = Atoms("C", cell=cell, pbc=True)
+    wide = shortest_translation(atoms, 1000.0, shape)
+    assert wide == pytest.approx(shortest_translation(atoms, 6.0, shape))
+    assert wide <= 2.5
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(FLAGS), st.sampled_from(["sphere", "cube"]))
 def test_room_is_refused_just_where_an_atom_would_be_in_twice(seed, pbc, shape):

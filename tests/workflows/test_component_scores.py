@@ -15,13 +15,13 @@ from prcli.errors import FeatureError
 from prcli.numerics.rows import column_scales
 from prcli.records import Block, no_progress
 from prcli.workflows import rows as module
-from prcli.workflows.api import select
 from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.model import row_form
 from prcli.workflows.rows import EnergyRows, local_blocks
 from prcli.workflows.score import score, score_rows
 from prcli.workflows.score_table import chosen_rows, score_columns, score_table
+from prcli.workflows.select_api import select
 
 D = 6
 BLOCKS = (Block("nu1", 2), Block("nu2", 3), Block("long", 1))

@@ -24,10 +24,10 @@ from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.inputs import open_input
 from prcli.workflows.model import row_form
 from prcli.workflows.rows import EnergyRows
-from prcli.workflows.select import Selection
 from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.select_request import SelectRequest
 from prcli.workflows.select_run import SelectRun
+from prcli.workflows.selection import Selection
 
 N_POOL, D = 14, 3
 STRATEGIES = ("pr", "random", "fps", "leverage")

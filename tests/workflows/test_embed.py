@@ -17,7 +17,8 @@ from prcli.data.atom_scores import read_atom_scores
 from prcli.errors import FormatError, InputFileError, MismatchError, RequestError
 from prcli.workflows import embed_features
 from prcli.workflows.embed import embed
-from prcli.workflows.embed_output import embedded_frames, embedding_table
+from prcli.workflows.embed_frames import embedded_frames
+from prcli.workflows.embed_output import embedding_table
 from prcli.workflows.embed_request import ChoiceOptions, EmbedRequest
 from prcli.workflows.inputs import InputOptions
 
@@ -390,7 +391,9 @@ def test_what_cannot_be_done_is_refused(changes, message):
         ({"n_draws": 0}, "-n must be at least 1"),
         ({"lowest": 0}, "--lowest must be at least 1"),
         ({"seed": -1}, "--seed must be at least 0"),
-        ({"separation": -1.0}, "--separation must be at least 0"),
+        ({"separation": -1.0}, "--separation must be a length"),
+        ({"separation": float("inf")}, "--separation must be a length"),
+        ({"strategies": ()}, "no strategy is named"),
         ({"strategies": ("cut",)}, "strategy is not known"),
         ({"strategies": ("high-symmetry",)}, "embedding in a crystal needs one"),
         ({"atoms": (1,), "lpr": "lpr.tsv"}, "atoms are named in more than one way"),
@@ -404,6 +407,15 @@ def test_what_cannot_be_done_is_refused(changes, message):
 def test_requests_that_make_no_sense_are_refused(changes, message):
     with pytest.raises(RequestError, match=message):
         replace(EmbedRequest("large.xyz"), **changes)
+
+
+def test_files_that_are_no_structure_are_refused(folder):
+    (folder / "none.xyz").write_text("0\n\n")
+    with pytest.raises(RequestError, match="the structure has no atoms"):
+        embed(EmbedRequest("none.xyz", cutoff=REACH, atoms=(0,)))
+    prcli.write_hessian("h.hessian", prcli.hessian(np.eye(3)), None, overwrite=True)
+    with pytest.raises(FormatError, match="a structure file is needed"):
+        embed(EmbedRequest("h.hessian", cutoff=REACH, atoms=(0,)))
 
 
 def test_more_atoms_apart_than_there_are_are_refused(request_of):
@@ -421,6 +433,8 @@ def test_stopping_rules_need_a_choice():
         ChoiceOptions(stop_gain=0.5)
     with pytest.raises(RequestError, match="--choose must be at least 1"):
         ChoiceOptions(n_to_choose=0)
+    with pytest.raises(RequestError, match="--stop-pr must not be negative"):
+        ChoiceOptions(n_to_choose=1, stop_pr=float("nan"))
 
 
 def test_another_model_than_that_of_the_hessian_is_refused(request_of):

@@ -10,6 +10,7 @@ import pytest
 from builders import features_of
 from validation_set import ValidationSet
 
+from prcli import hessian, select
 from prcli.data.features import Features
 from prcli.errors import (
     ExpressionError,
@@ -20,7 +21,6 @@ from prcli.errors import (
     RankError,
     RequestError,
 )
-from prcli.workflows.api import hessian, select
 from prcli.workflows.evaluate_options import EvaluateOptions, usual_counts
 from prcli.workflows.evaluate_plots import evaluation_figures
 from prcli.workflows.evaluate_request import EvaluateRequest

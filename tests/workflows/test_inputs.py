@@ -139,6 +139,17 @@ def test_files_of_other_kinds(name):
     assert "prcli features import" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"), [("note.txt", "begins with 'Dear all'"), ("note.out", "no structures")]
+)
+def test_text_is_told_to_be_no_structures(folder, name, words):
+    (folder / name).write_text("Dear all\nthe rest follows.\n")
+    with pytest.raises(FormatError) as caught:
+        open_input([name], "pool")
+    assert words in str(caught.value)
+    assert "--feature-key" not in str(caught.value)
+
+
 def test_no_arguments():
     with pytest.raises(RequestError, match="the pool set holds no structures"):
         open_input([], "pool")

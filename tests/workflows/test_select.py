@@ -20,8 +20,9 @@ from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.model import full_factor, row_form
 from prcli.workflows.rows import EnergyRows
 from prcli.workflows.score import score
-from prcli.workflows.select import Selection, SelectOptions, select
+from prcli.workflows.select import SelectOptions, select
 from prcli.workflows.select_run import SelectRequest, SelectRun
+from prcli.workflows.selection import Selection
 
 
 def whole(table: object, name: str = "pool") -> Dataset:

@@ -28,10 +28,10 @@ from prcli.records import Holding
 from prcli.workflows import selection_checkpoint
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.loss_options import LossOptions
-from prcli.workflows.select import Selection
 from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.select_request import SelectRequest
 from prcli.workflows.select_run import SelectRun
+from prcli.workflows.selection import Selection
 
 RNG = np.random.default_rng(8)
 TRAIN, TARGET, POOL = (RNG.normal(size=(n, 6)) for n in (20, 5, 60))
