@@ -144,10 +144,10 @@ def _model(rows: Sequence[Row]) -> str:
         f"{_amount(assumed['network latency'])} and {_amount(assumed['network bandwidth'])}"
     )
     loops = (
-        "Selections of this size run loops that are not compiled. Larger ones run compiled ones, "
-        "which `test_pick_speed.py` measures, so that their forecasts are too long where "
-        "covariances with targets are kept. `log-det` looks at as many candidates as the data "
-        "ask for, which no model of sizes foresees."
+        "Shares, growth and costs of selections are those of the compiled loops, which large pools "
+        "get; peers are compared with what prcli does by itself. `log-det` looks at as many "
+        "candidates as the features ask for: its prediction counts them, its forecast lets every "
+        "pick look at all, which is the most that it can cost."
     )
     return "\n".join([title, "", *lines, "", loops])
 
