@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from prcli.cli.console import emit_table, session
+from prcli.cli.console import emit_table, session, summarize
 from prcli.cli.loss_options import residual_options
 from prcli.cli.options import (
     common_options,
@@ -17,6 +17,7 @@ from prcli.cli.options import (
     provenance_opt,
     refuse_stdout,
 )
+from prcli.wording import counted
 
 
 @click.command()
@@ -124,5 +125,11 @@ def calibrate(
         inputs=input_choices(choices),
     )
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
-        _, table = run_calibration(request, progress)
+        calibration, table = run_calibration(request, progress)
         emit_table(table_format, list(table), [table])
+        if not quiet:
+            rows = sum(len(kind.after.sigma) for kind in calibration.kinds.values())
+            summarize(
+                f"{request.output}: regularizer {calibration.record.regularizer:.6g} (was "
+                f"{calibration.regularizer_before:.6g}), from {counted(rows, 'row')}"
+            )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from prcli.cli.console import emit_table, session
+from prcli.cli.console import emit_table, session, summarize
 from prcli.cli.options import (
     common_options,
     format_opt,
@@ -16,6 +16,7 @@ from prcli.cli.options import (
     scale_opt,
     weight_options,
 )
+from prcli.wording import counted
 
 
 @click.command()
@@ -79,8 +80,8 @@ def compare(
         --reference large --curves curves.tsv --plots plots/
     """
     from prcli.cli.requests import hessian_options, input_choices
-    from prcli.workflows.compare import CompareRequest, parse_model
     from prcli.workflows.compare import compare as run
+    from prcli.workflows.compare_request import CompareRequest, parse_model
     from prcli.workflows.compare_table import comparison_table
 
     what = ("reference", "per", "curves", "plots", "overwrite")
@@ -91,5 +92,13 @@ def compare(
         **{name: choices[name] for name in what},
     )
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
-        table = comparison_table(run(request, progress))
+        comparison = run(request, progress)
+        table = comparison_table(comparison)
         emit_table(table_format, list(table), [table])
+        if not quiet:
+            reference = comparison.names[comparison.reference]
+            summarize(
+                f"{counted(len(models), 'model')} over "
+                f"{counted(len(comparison.dynamics.order), comparison.per)}, "
+                f"compared with {reference}"
+            )

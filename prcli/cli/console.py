@@ -3,52 +3,36 @@
 from __future__ import annotations
 
 import logging
+import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from time import monotonic
+from typing import Any
 
 import click
 
+from prcli.cli.aligned_table import table_lines, terminal_columns
+from prcli.cli.bars import clear_bars, drawn_progress, say_above
 from prcli.cli.ranks import current_communicator, refuse_ranks
-from prcli.records import Communicator, Progress, no_progress
+from prcli.records import Communicator, Progress
+from prcli.wording import duration
 
-if TYPE_CHECKING:
-    from rich.progress import TaskID
-
-_LABELS = {
-    "hessian": "training rows",
-    "scale": "scale",
-    "score": "rows",
-    "select": "picks",
-    "import": "structures",
-    "write": "frames",
-    "calibrate": "validation rows",
-    "refits": "refits",
-    "targets": "targets",
-    "audit": "strategies",
-    "prune": "removals",
-    "gradients": "gradient rows",
-}
-
-
-#: Bars on the terminal at this moment: at most one set.
-_live: list[Any] = []
+#: When the command that is running began, by a clock that goes on; at most one.
+_begun: list[float] = []
 
 
 def say(message: str) -> None:
     """Write a message to stderr, above the bars where there are any."""
-    if _live:
-        _live[-1].console.print(f"prcli: {message}", markup=False, highlight=False, soft_wrap=True)
-    else:
+    if not say_above(f"prcli: {message}"):
         click.echo(f"prcli: {message}", err=True)
 
 
-def _clear_bars() -> None:
-    """Take the bars away before data appear on what may be the same terminal."""
-    for bars in _live:
-        bars.stop()
-    _live.clear()
+def summarize(message: str) -> None:
+    """Close a command with a line on stderr: what came of it, and how long it took."""
+    clear_bars()
+    say(f"{message}; {duration(monotonic() - _begun[-1])}" if _begun else message)
 
 
 class _Messages(logging.Handler):
@@ -90,11 +74,13 @@ def session(
     level = logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
     logger.addHandler(handler)
     logger.setLevel(level)
+    _begun[:] = [monotonic()]
     try:
-        with limit_threads(threads, processors), _progress(quiet) as progress:
+        with limit_threads(threads, processors), drawn_progress(quiet) as progress:
             yield progress if communicator.size == 1 else _heeding(communicator, progress)
     finally:
         logger.removeHandler(handler)
+        _begun.clear()
 
 
 def _heeding(communicator: Communicator, progress: Progress) -> Progress:
@@ -107,55 +93,13 @@ def _heeding(communicator: Communicator, progress: Progress) -> Progress:
     return report
 
 
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Progress]:
-    if quiet or not sys.stderr.isatty() or current_communicator().size > 1:
-        yield no_progress
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    # stdout stays what it is: rich would otherwise send data to the terminal.
-    with Progress(
-        *columns,
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=False,
-        redirect_stderr=False,
-    ) as bars:
-        _live.append(bars)
-        tasks: dict[str, TaskID] = {}
-
-        def report(task: str, done: int, total: int | None) -> None:
-            if task not in tasks:
-                tasks[task] = bars.add_task(_LABELS.get(task, task), total=total)
-            bars.update(tasks[task], completed=done, total=total)
-
-        try:
-            yield report
-        finally:
-            _live.clear()
-
-
 def emit_table(
     table_format: str | None,
     columns: Sequence[str],
     batches: Iterable[Mapping[str, Any]],
     *,
     header: bool = True,
-) -> None:
+) -> int:
     """Write a table to stdout.
 
     Parameters
@@ -166,64 +110,66 @@ def emit_table(
     batches : iterable of mapping of str to array
     header : bool
         Whether the names of the columns come first.
+
+    Returns
+    -------
+    n_rows : int
     """
-    _clear_bars()
+    _make_room()
     # Launchers pass on what ranks write, some through what looks like a terminal.
     on_terminal = sys.stdout.isatty() and current_communicator().size == 1
     table_format = table_format or ("table" if on_terminal else "tsv")
-    if table_format == "table":
-        _print_table(columns, batches, header)
-        return
-    from prcli.data.tables import write_table
+    n_rows = 0
 
-    write_table(sys.stdout, table_format, columns, batches, header=header)  # type: ignore[arg-type]
+    def counted_batches() -> Iterator[Mapping[str, Any]]:
+        nonlocal n_rows
+        for batch in batches:
+            n_rows += len(batch[columns[0]])
+            yield batch
+
+    if table_format == "table":
+        _print_table(columns, counted_batches(), header)
+    else:
+        from prcli.data.tables import write_table
+
+        rows = counted_batches()
+        write_table(sys.stdout, table_format, columns, rows, header=header)  # type: ignore[arg-type]
     sys.stdout.flush()
+    return n_rows
 
 
 def _print_table(
     columns: Sequence[str], batches: Iterable[Mapping[str, Any]], header: bool
 ) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    numeric: dict[str, bool] = {}
-    rows: list[list[Text]] = []
-    for batch in batches:
-        for name in columns:
-            numeric.setdefault(
-                name,
-                getattr(batch[name], "dtype", None) is not None and batch[name].dtype.kind in "iuf",
-            )
-        rows += [
-            # Not markup: a name of a file may hold brackets and colons.
-            [Text(_cell(value)) for value in row]
-            for row in zip(*(batch[name] for name in columns), strict=True)
-        ]
-    table = Table(box=None, pad_edge=False, show_header=header)
-    for name in columns:
-        table.add_column(name, justify="right" if numeric.get(name) else "left")
-    for row in rows:
-        table.add_row(*row)
-    # A terminal wraps long lines by itself; rich would cut numbers to make them fit.
+    # In a pipe nothing is shortened.
+    width = terminal_columns() if sys.stdout.isatty() else None
     console = Console(width=10_000)
-    # Written here and not by rich, which would answer a closed pipe with exit code 1.
-    with console.capture() as captured:
-        console.print(table)
-    sys.stdout.write(captured.get())
-    sys.stdout.flush()
+    for line, is_header in table_lines(columns, batches, header=header, width=width):
+        text = line
+        if is_header:
+            # Written here and not by rich, which would answer a closed pipe with exit code 1.
+            with console.capture() as captured:
+                console.print(Text(line, style="bold"), end="")
+            text = captured.get()
+        sys.stdout.write(f"{text}\n")
 
 
-def _cell(value: Any) -> str:
-    """Six digits are enough for eyes; the other formats keep all of them."""
-    if value is None:
-        return ""
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+def _make_room() -> None:
+    """Take the bars away, unless data go where nobody sees them beside."""
+    try:
+        if stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode):
+            return
+    except (OSError, ValueError):
+        pass
+    clear_bars()
 
 
 def emit_bytes(pieces: Iterable[bytes]) -> None:
     """Write frames to stdout as they are."""
-    _clear_bars()
+    _make_room()
     stream = sys.stdout.buffer
     for piece in pieces:
         stream.write(piece)

@@ -14,7 +14,7 @@ from prcli.cli.options import compose
 
 if TYPE_CHECKING:
     from prcli.workflows.constraint_options import ConstraintOptions
-    from prcli.workflows.select import Selection
+    from prcli.workflows.selection import Selection
 
 
 def _option(*names: str, **details: Any) -> Callable[[Any], Any]:

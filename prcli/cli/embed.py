@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from prcli.cli.console import emit_bytes, emit_table, session
+from prcli.cli.console import emit_bytes, emit_table, session, summarize
 from prcli.cli.options import (
     common_options,
     compose,
@@ -23,6 +23,10 @@ from prcli.cli.options import (
     species_opt,
     weight_options,
 )
+from prcli.wording import counted
+
+if TYPE_CHECKING:
+    from prcli.workflows.embedding import Embedding
 
 
 def _split_names(
@@ -232,7 +236,8 @@ def embed(
       prcli embed large.xyz --hessian train.hessian --featurizer soap --crystal diamond.xyz \\
         -n 10 --choose 5 -o small.xyz > gains.tsv
     """
-    from prcli.workflows.embed_output import embedded_frames, embedding_columns, embedding_table
+    from prcli.workflows.embed_frames import embedded_frames
+    from prcli.workflows.embed_output import embedding_columns, embedding_table
     from prcli.workflows.embed_run import EmbedOutput, run_embedding
 
     output = None if output == "-" else output
@@ -250,6 +255,19 @@ def embed(
                 write_table(sys.stderr, file_format, columns, [content])
         elif table is None:
             emit_table(table_format, columns, [content])
+        if not quiet and (output is not None or table is not None):
+            # Not below a table on stderr, which somebody may keep.
+            summarize(_summary(embedding, output))
+
+
+def _summary(embedding: Embedding, output: str | None) -> str:
+    """Say what was made, and what the best of it gains."""
+    place = "" if output is None else f"{output}: "
+    made = counted(len(embedding.small), "structure")
+    centres = counted(len(embedding.centres), "atom")
+    gains = [small.gain for small in embedding.small if small.gain is not None]
+    best = f", which gain up to {max(gains):.3g} of the LPR" if gains else ""
+    return f"{place}{made} for {centres} of {len(embedding.structure.atoms)}{best}"
 
 
 def embed_request(choices: dict[str, Any]) -> Any:

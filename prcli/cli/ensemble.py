@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
-from prcli.cli.console import emit_table, session
+from prcli.cli.console import emit_table, session, summarize
 from prcli.cli.options import common_options, compose, format_opt, input_options, overwrite_opt
+from prcli.wording import counted
 
 _predicted_options = compose(
     click.option(
@@ -164,4 +165,7 @@ def ensemble(
     )
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
         with EnsembleRun(request, progress) as run:
-            emit_table(table_format, *run.table())
+            n_rows = emit_table(table_format, *run.table())
+            if not quiet:
+                members = counted(options.n_members, "member")
+                summarize(f"{counted(n_rows, 'row')} from {members}")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from prcli.cli.console import emit_table, session
+from prcli.cli.console import emit_table, session, summarize
 from prcli.cli.loss_options import loss_options
 from prcli.cli.options import (
     common_options,
@@ -16,6 +16,7 @@ from prcli.cli.options import (
     number_options,
     overwrite_opt,
 )
+from prcli.wording import counted
 
 
 @click.command()
@@ -119,12 +120,15 @@ def evaluate(
         --selection out_pr --selection random=out_0 --selection random=out_1
     """
     from prcli.workflows.evaluate_run import run_evaluation
-    from prcli.workflows.evaluate_table import evaluation_table
+    from prcli.workflows.evaluate_table import evaluation_table, lowest_error
 
     request = evaluate_request(choices)
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
-        table = evaluation_table(run_evaluation(request, progress))
+        evaluation = run_evaluation(request, progress)
+        table = evaluation_table(evaluation)
         emit_table(table_format, list(table), [table])
+        if not quiet:
+            summarize(f"{counted(len(evaluation.curves), 'curve')}: {lowest_error(evaluation)}")
 
 
 def evaluate_request(choices: dict[str, Any]) -> Any:

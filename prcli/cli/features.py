@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prcli.cli.console import session
+from prcli.cli.console import session, summarize
 from prcli.cli.features_compute import compute
 from prcli.cli.options import (
     column_opt,
@@ -89,7 +89,13 @@ COLUMN_OPTIONS = (
 
 @click.group()
 def features() -> None:
-    """Make feature stores, the files that the other commands read."""
+    """Make feature stores, the files that the other commands read.
+
+    \b
+    Examples:
+      prcli features compute soap train.xyz -o train.h5
+      prcli features import train.xyz --features soap.npy --convention per-atom -o train.h5
+    """
 
 
 features.add_command(compute)
@@ -168,8 +174,8 @@ def import_command(
     request = ImportRequest(structures, output, features_file, **choices)
     with session(quiet=quiet, verbose=verbose, threads=threads) as progress:
         summary = import_features(request, progress)
-    if not quiet:
-        click.echo(f"prcli: {summary.path}: {_describe(summary)}", err=True)
+        if not quiet:
+            summarize(f"{summary.path}: {_describe(summary)}")
 
 
 def _describe(summary: ImportSummary) -> str:

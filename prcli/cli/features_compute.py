@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from prcli.cli.console import session
+from prcli.cli.console import session, summarize
 from prcli.cli.options import (
     column_opt,
     common_options,
@@ -83,6 +83,11 @@ def compute() -> None:
 
     FEATURIZER is one of those below, or python:MODULE:FUNCTION, which is called with a list of
     ase.Atoms and gives an array with one row per atom, or one array per structure.
+
+    \b
+    Examples:
+      prcli features compute soap train.xyz -o train.h5
+      prcli features compute python:descriptors:describe train.xyz -o train.h5
     """
 
 
@@ -191,8 +196,8 @@ def run_compute(
         StopRequests(progress, "compute", partial(_leave, request.checkpoint_path)) as stoppable,
     ):
         summary = compute_features(request, stoppable, communicator=communicator)
-    if not quiet:
-        click.echo(f"prcli: {summary.path}: {_describe(summary)}", err=True)
+        if not quiet:
+            summarize(f"{summary.path}: {_describe(summary)}")
 
 
 def _leave(checkpoint: str | None, number: int) -> NoReturn:

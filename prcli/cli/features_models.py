@@ -76,7 +76,11 @@ def make_model_command(name: str) -> click.Command:
     """Make the command of a featurizer that runs a model."""
     options = [*_MODEL_OPTIONS, *([_EXTENSIONS] if name == "metatomic" else [])]
 
-    @click.command(name, help=_HELP.format(name=name, **MODEL_FEATURIZERS[name]))
+    @click.command(
+        name,
+        help=_HELP.format(name=name, **MODEL_FEATURIZERS[name]),
+        short_help=f"Describe atoms by a model of {name}.",
+    )
     @click.argument("model", metavar="MODEL")
     @compose(structures_arg, output_opt, *options, *RUN_OPTIONS)
     def command(

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from prcli.cli.console import session
+from prcli.cli.console import session, summarize
 from prcli.cli.loss_options import loss_options
 from prcli.cli.options import (
     common_options,
@@ -89,11 +89,10 @@ def hessian(
         record = build_hessian(request, progress, communicator)
         if communicator.rank == 0:
             report.emit(record, progress)
-    if not quiet:
-        click.echo(
-            f"prcli: {output}: {counted(record.n_structures, 'structure')}, "
-            f"{counted(record.n_features, 'feature')}, "
-            f"scale {record.scale_rule} = {record.scale:.6g}, "
-            f"regularizer {record.regularizer:.6g}",
-            err=True,
-        )
+        if not quiet:
+            summarize(
+                f"{output}: {counted(record.n_structures, 'structure')}, "
+                f"{counted(record.n_features, 'feature')}, "
+                f"scale {record.scale_rule} = {record.scale:.6g}, "
+                f"regularizer {record.regularizer:.6g}"
+            )

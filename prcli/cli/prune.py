@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from prcli.cli.console import emit_table, say, session
+from prcli.cli.console import emit_table, say, session, summarize
 from prcli.cli.loss_options import loss_options
 from prcli.cli.options import (
     common_options,
@@ -17,6 +17,7 @@ from prcli.cli.options import (
     provenance_opt,
     target_options,
 )
+from prcli.wording import counted
 
 if TYPE_CHECKING:
     from prcli.workflows.prune_run import PruneRun
@@ -162,16 +163,16 @@ def _summarize(run: PruneRun, output: str | None) -> None:
     n_removed, means = len(pruning.indices), pruning.states.mean
     n_atoms = int(train.n_atoms[pruning.indices].sum())
     place = "" if output is None else f"{output}: "
-    say(
+    if pruning.n_duplicates:
+        share = 100.0 * (1.0 - means[pruning.n_duplicates] / means[0])
+        say(
+            f"{counted(pruning.n_duplicates, 'duplicate')} went first, which took {share:.3g} % "
+            f"of {means[0]:.6g} and is not counted as loss"
+        )
+    summarize(
         f"{place}{n_removed} of {train.n_structures} structures can go, with {n_atoms} of "
         f"{train.n_atoms_total} atoms; {pruning.options.objective}: mean PR "
         f"{means[pruning.n_duplicates]:.6g} -> {means[-1]:.6g}, a loss of "
         f"{100.0 * pruning.loss:.3g} %; {_ENDING[pruning.stopped]}; "
         f"largest drift {pruning.drift:.1e}"
     )
-    if pruning.n_duplicates:
-        share = 100.0 * (1.0 - means[pruning.n_duplicates] / means[0])
-        say(
-            f"{pruning.n_duplicates} of them are duplicates; that they went took {share:.3g} % "
-            f"of {means[0]:.6g}, which is not counted as loss"
-        )

@@ -6,7 +6,7 @@ import os
 
 import click
 
-from prcli.cli.console import say, session
+from prcli.cli.console import session, summarize
 from prcli.cli.options import common_options, overwrite_opt
 
 
@@ -52,7 +52,7 @@ def report(
     with session(quiet=quiet, verbose=verbose, threads=threads):
         page = run_report(request)
         if not quiet:
-            say(f"{page}: {page.stat().st_size / 1e6:.2g} MB")
+            summarize(f"{page}: {page.stat().st_size / 1e6:.2g} MB")
 
 
 def _named(text: str) -> tuple[str | None, str]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from prcli.cli.console import emit_table, session
+from prcli.cli.console import emit_table, session, summarize
 from prcli.cli.help_groups import GroupedCommand
 from prcli.cli.options import (
     common_options,
@@ -29,9 +30,14 @@ from prcli.cli.trajectory_options import (
     relative_options,
     trajectory_options,
 )
+from prcli.wording import counted
 
 if TYPE_CHECKING:
     from prcli.workflows.score_follow import FollowRun
+    from prcli.workflows.score_run import ScoreRun
+
+#: Columns of rigidities, of which a table has one.
+_RIGIDITIES = ("pr", "lpr", "cpr", "lcpr")
 
 _limit_options = compose(
     click.option("--below", type=float, metavar="X", help="Only those of rigidity below X."),
@@ -162,22 +168,44 @@ def score(
                 progress("score", run.n_rows, run.n_rows)
                 if header is None:
                     header = request.shard is None or request.shard.number == 1
-                emit_table(table_format, run.columns, batches, header=header)
+                n_shown = emit_table(table_format, run.columns, batches, header=header)
+                if not quiet:
+                    summarize(_summary(run, n_shown))
             return BELOW if run.is_below else 0
+
+
+def _summary(run: ScoreRun, n_shown: int) -> str:
+    """Say what was scored, how rigid it is, and how much of it the table has."""
+    import numpy as np
+
+    rigidity = run.scores.rigidity
+    if not len(rigidity):
+        return "nothing to score"
+    low, middle, high = np.quantile(rigidity, [0.0, 0.5, 1.0], method="nearest").tolist()
+    per = run.scores.per
+    scored = counted(len(rigidity), per if per in ("structure", "atom") else "row")
+    shown = "" if n_shown == len(rigidity) else f", {n_shown} in the table"
+    name = next(name for name in run.columns if name in _RIGIDITIES).upper()
+    return f"{scored} scored{shown}; {name} {low:.6g} to {high:.6g}, median {middle:.6g}"
 
 
 def _follow(run: FollowRun, table_format: str | None, header: bool | None) -> bool:
     """Write rows as they come; say whether the run ended at the threshold."""
+    batches = iter(run.table())
+    # What cannot be read is found out before the names of the columns are written.
+    begun = list(islice(batches, 1))
     # Rows that come one by one cannot be aligned.
     emit_table(
-        table_format or "tsv", run.columns, _flushed(run.table()), header=header is not False
+        table_format or "tsv",
+        run.columns,
+        _flushed(chain(begun, batches)),
+        header=header is not False,
     )
     return run.is_below
 
 
 def _flushed(batches: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """Let whoever reads the table see each batch at once."""
-    sys.stdout.flush()
     for batch in batches:
         yield batch
         sys.stdout.flush()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from prcli.cli.console import emit_bytes, emit_table, say, session
+from prcli.cli.console import emit_bytes, emit_table, session, summarize
 from prcli.cli.constraint_options import (
     check_number,
     constraint_choices,
@@ -176,13 +177,14 @@ def select(
                 return
             if request.output is not None:
                 run.write(request.output)
-                _summarize(run, request.output, quiet)
                 page.finish(request.output, found)
                 audit.emit(found)
             elif frames_to_stdout:
                 emit_bytes(run.frames())
             else:
                 _emit_picks(run, table_format, indices)
+            if not quiet:
+                _summarize(run, request.output)
 
 
 def select_request(output: str | None, needs_frames: bool, choices: dict[str, Any]) -> Any:
@@ -256,15 +258,17 @@ def _emit_picks(run: SelectRun, table_format: str | None, indices: bool) -> None
     emit_table(table_format, columns, [table])
 
 
-def _summarize(run: SelectRun, directory: str, quiet: bool) -> None:
+def _summarize(run: SelectRun, directory: str | None) -> None:
     """Say on stderr what the selection did."""
-    if quiet:
-        return
+    place = "" if directory is None else f"{directory}: "
     selection = run.selection
     before, after = selection.objective_before, selection.objective_after
-    say(
-        f"{directory}: {len(selection.picks)} of {selection.n_candidates} candidates; "
-        f"{selection.options.objective} {before:.6g} -> {after:.6g}; "
+    # Without targets a baseline has no objective.
+    reached = (
+        "" if isnan(before) else f"{selection.options.objective} {before:.6g} -> {after:.6g}; "
+    )
+    summarize(
+        f"{place}{len(selection.picks)} of {selection.n_candidates} candidates; {reached}"
         f"stopped by {selection.stopped}; "
         f"largest drift {selection.drift:.1e}",
     )

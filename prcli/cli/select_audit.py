@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from prcli.records import Progress
     from prcli.workflows.audit import Audit
-    from prcli.workflows.select import Selection
     from prcli.workflows.select_options import SelectOptions
+    from prcli.workflows.selection import Selection
 
 #: Options of the audit, for a command that selects.
 audit_options: Callable[[Any], Any] = compose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from prcli.errors import RequestError
 
 if TYPE_CHECKING:
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 #: Every figure is written in these formats.
@@ -21,6 +23,9 @@ GUIDE, REFERENCE = "0.6", "black"
 
 #: Dots of a scatter plot beyond which nothing more is to be seen.
 MOST_DOTS = 20_000
+
+#: Logarithmic axes of more decades are labelled at powers of ten, of fewer at round numbers.
+_MANY_DECADES, _FEW_DECADES = 2.5, 0.7
 
 _STYLE_FILE = Path(__file__).with_name("prcli.mplstyle")
 _COLUMN_WIDTH = 3.4
@@ -85,4 +90,23 @@ def save_figure(figure: Figure, path: str | Path, file_format: str) -> None:
     """
     metadata = {"svg": {"Date": None}}.get(file_format)
     with style():
+        for axes in figure.axes:
+            for axis in (axes.xaxis, axes.yaxis):
+                if axis.get_scale() == "log":
+                    _label_numbers(axis)
         figure.savefig(path, format=file_format, metadata=metadata)
+
+
+def _label_numbers(axis: Axis) -> None:
+    """Label a logarithmic axis so that numbers stand apart, and are few enough to be read."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    decades = math.log10(high / low) if low > 0.0 else math.inf
+    # By itself matplotlib puts labels at all of 2, 3, 4 and 6, which overlap.
+    axis.set_minor_formatter(NullFormatter())
+    if decades > _MANY_DECADES:
+        return
+    few = decades < _FEW_DECADES
+    axis.set_major_locator(MaxNLocator(4) if few else LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -108,6 +108,22 @@ def test_other_elements_are_refused(fails):
     assert "same element" in fails("compare", *MODELS)
 
 
+def test_equal_structures_in_another_order_are_refused(prcli, fails):
+    frame = b'2\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:f:R:3\n'
+    frames = [
+        frame + b"".join(b"C %d 0 %d %d 1 2\n" % (2 * j, i, j) for j in (0, 1)) for i in range(3)
+    ]
+    Path("f.xyz").write_bytes(b"".join(frames))
+    for name, chosen in (("forth", "f.xyz"), ("back", "f.xyz@::-1")):
+        made = prcli("features", "import", chosen, "--feature-key", "f", "-o", f"{name}.h5")
+        assert made.code == 0, made.err
+    same = ("--model", "a=late.h", "back.h5", "--model", "b=late.h", "back.h5")
+    assert prcli("compare", *same).code == 0
+    message = fails("compare", *same[:-1], "forth.h5")
+    assert "structure 0" in message
+    assert "frame 2" in message
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -116,6 +132,11 @@ def test_other_elements_are_refused(fails):
         ((*MODELS, "--reference", "none"), "one of early, late"),
         ((*MODELS[:5], "absent.h5"), "absent.h5"),
         ((*MODELS, "--curves", "early.h5"), "early.h5"),
+        (
+            ("--model", "a=early.h", "test.xyz", "--model", "b=late.h", "test.xyz")
+            + ("--featurizer", "soap", "--keep-features", "kept"),
+            "one model only",
+        ),
         ((*MODELS[:5], "early.h5"), "features"),
     ],
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from builders import split_frames, write_store
@@ -99,6 +100,19 @@ def test_targets_of_a_selection(prcli):
     report = json.loads(Path("out/report.json").read_text())
     assert report["request"]["target_per"] == "component"
     assert report["targets"]["n_targets"] == 8
+
+
+def test_targets_with_an_empty_block_are_left_out_and_shown(prcli):
+    with h5py.File("target.h5", "r+") as file:
+        file["structures/features"][1, 0] = 0.0
+    outcome = prcli(
+        *("select", "--train", "train.h5", "--target", "target.h5", "--pool", "pool.h5", "-n", 2),
+        *("--target-per", "component", "-o", "out"),
+    )
+    assert outcome.code == 0, outcome.err
+    assert "of infinite rigidity: left out" in outcome.err
+    lines = Path("out/targets.tsv").read_text().splitlines()
+    assert lines[3].split("\t")[-2:] == ["inf", "inf"]
 
 
 def test_targets_of_a_pruning(prcli):

@@ -116,3 +116,17 @@ def test_a_changed_structure_file_is_found_before_the_work(prcli):
     assert outcome.code == 1
     assert "changed" in outcome.err
     assert not Path("out").exists()
+
+
+def test_target_weight_that_some_frames_lack_is_refused(fails):
+    # Two of the comment lines have an energy that is a finite number.
+    message = fails("prune", *SETS, "--keep", "4", "--target-weight", "energy")
+    assert "target weights must be numbers" in message
+    assert "target.h5, structure" in message
+
+
+def test_missing_structures_name_an_option_that_there_is(fails):
+    Path("train.xyz").unlink()
+    message = fails("prune", *SETS, "--keep", "4", "-o", "out")
+    assert "--structures" in message
+    assert "--indices" not in message

@@ -202,6 +202,11 @@ def test_pages_are_equal_without_provenance(select):
         ("--objective", "log-det"),
         ("--target-per", "atom"),
         ("--strategy", "random"),
+        ("--strategy", "fps"),
+        ("--strategy", "leverage"),
+        ("--objective", "mean-log-pr"),
+        ("--objective", "min-pr"),
+        ("--objective", "mean-variance"),
         ("--stop-pr", "1e-9"),
         ("--energy", "total", "--intercept", "species"),
     ],
@@ -221,6 +226,15 @@ def test_page_without_targets(prcli):
     assert shown["distribution"] is None
     assert shown["targets"] is None
     assert shown["map"]["set"]["names"] == ["train", "pool"]
+
+
+def test_baseline_without_targets_is_not_judged(prcli):
+    sets = [each for each in SETS if "target" not in each]
+    outcome = prcli("select", *sets, "-n", "2", "-o", "out", "--strategy", "fps", "--report")
+    assert outcome.code == 0
+    asked, chosen = data_of("out/report.html")["sentences"]
+    assert "by the baseline fps, beside a training set" in asked
+    assert chosen.endswith("(farthest point sampling).")
 
 
 def test_training_set_known_by_its_hessian_is_not_on_the_map(prcli):
@@ -251,6 +265,17 @@ def test_large_pool_is_thinned_and_that_is_said(select, monkeypatch):
     picks = {("pool", index) for index in table("out/selection.tsv")["index"]}
     assert picks <= shown
     assert 4 <= points["pool"]["shown"] <= 7
+
+
+def test_long_list_of_picks_is_cut_and_that_is_said(select, monkeypatch):
+    from prcli.workflows import page_content
+
+    monkeypatch.setattr(page_content, "MOST_PICKS", 2)
+    select("out")
+    shown = data_of("out/report.html")
+    assert column(shown["picks"], "rank") == [1, 2]
+    assert shown["picks"]["note"] == "The first 2 of 3 picks; selection.tsv has all."
+    assert len(shown["objective"]["series"][0]["y"]) == 4
 
 
 def test_comments_of_users_end_no_script(prcli):

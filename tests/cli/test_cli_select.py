@@ -675,3 +675,10 @@ def test_help_has_a_section_for_constraints(prcli):
     assert "--pool DATA" in options
     assert "--min-distance" in constraints
     assert "--min-distance" not in options
+
+
+def test_missing_structures_name_what_needs_none(fails):
+    Path("pool.xyz").unlink()
+    message = fails("select", *SETS, "-n", "1", "-o", "out")
+    assert "--structures" in message
+    assert "--indices" in message

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -126,7 +127,7 @@ def test_rows_of_zeros_are_left_out_of_averages(prcli):
     [
         (("--relative-to", "target.h5", "--window", "13"), "longer than the trajectory"),
         (("--relative-to", "target.h5", "--window", "0"), "--window must be at least 1"),
-        (("--relative-to", "target.h5", "--threshold", "-1"), "--threshold must be above 0"),
+        (("--relative-to", "target.h5", "--threshold", "-1"), "must be a finite number above 0"),
         (("--relative-to", "first", "--relative-to", "target.h5"), "./first"),
         (("--relative-to", "target.h5", "--per", "atom", "--window", "2"), "--per structure"),
         (("--relative-to", "target.h5", "--shard", "1/2"), "whole trajectory"),
@@ -247,6 +248,19 @@ def test_following_ends_at_the_threshold(prcli, monkeypatch):
     assert outcome.column("index")[-1] == str(first)
 
 
+def test_a_table_ends_at_the_threshold_however_many_frames_come_at_once(prcli, monkeypatch):
+    write_frames(Path("md.xyz"), trajectory(8))
+    arguments = ("--relative-to", "first", *CARRIED)
+    values = numbers(prcli("score", "h.h5", "md.xyz", *arguments), "relative_pr")
+    threshold = float(np.sort(values)[:5].mean())
+    first = int(np.argmax(values < threshold))
+    assert first < 7
+    Clock(monkeypatch)
+    outcome = prcli("score", "h.h5", "md.xyz", *arguments, "--threshold", threshold, *FOLLOW)
+    assert outcome.code == 3
+    assert outcome.column("index") == [str(i) for i in range(first + 1)]
+
+
 def test_an_interrupt_ends_following_without_loss(prcli, monkeypatch):
     write_frames(Path("md.xyz"), trajectory(3))
 
@@ -281,7 +295,13 @@ def test_a_bad_frame_names_the_file_that_is_followed(prcli, monkeypatch):
     Clock(monkeypatch, grow)
     outcome = prcli("score", "h.h5", "md.xyz", *CARRIED, *FOLLOW)
     assert outcome.code == 1
-    assert "md.xyz, what came after structure 3" in outcome.err
+    assert "md.xyz" in outcome.err
+    assert "of what came after frame 2" in outcome.err
+    write_frames(Path("md.xyz"), [bad])
+    alone = prcli("score", "h.h5", "md.xyz", *CARRIED, *FOLLOW).err
+    assert "md.xyz" in alone
+    assert "of what came" not in alone
+    assert str(tempfile.gettempdir()) not in outcome.err
     assert len(outcome.table) == 4
 
 
@@ -299,11 +319,9 @@ def test_what_needs_a_complete_file_is_refused(fails, arguments, words):
     assert words in fails("score", "h.h5", "pool.h5", *arguments, "--follow")
 
 
-@pytest.mark.parametrize("name", ["absent.h5", "pool.h5@:3", "-", "h.h5"])
-def test_what_cannot_be_followed_is_refused(prcli, name):
-    outcome = prcli("score", "h.h5", name, *FOLLOW)
-    assert outcome.code == 1
-    assert "Traceback" not in outcome.err
+@pytest.mark.parametrize("name", ["absent.h5", "pool.h5@:3", "-", "h.h5", "pool.xyz"])
+def test_what_cannot_be_followed_is_refused(fails, name):
+    assert name in fails("score", "h.h5", name, *FOLLOW)
 
 
 def test_following_options_need_follow(fails):

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from prcli import hessian
 from prcli.cli.main import cli
 from prcli.errors import OutputError
-from prcli.workflows.api import hessian
 
 FRAME = "2\nProperties=species:S:1:pos:R:3\nC 0 0 {0}\nC 0 1 {0}\n"
 

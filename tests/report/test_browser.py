@@ -244,10 +244,24 @@ def test_dark_and_light(opened):
     assert paper(page) == "rgb(255, 255, 255)"
 
 
+def test_paper_has_what_the_screen_tells_by_colour_and_nothing_to_press(opened, tmp_path):
+    page = opened(color_scheme="dark")
+    folded = page.locator("details").count()
+    assert folded
+    page.pdf(path=tmp_path / "page.pdf")
+    assert page.locator("details[open]").count() == folded
+    page.emulate_media(media="print", color_scheme="dark")
+    style = "getComputedStyle(document.querySelector('{}')).{}"
+    assert page.evaluate(style.format("#objective .legend i", "printColorAdjust")) == "exact"
+    assert page.evaluate(style.format("body", "backgroundColor")) == "rgb(255, 255, 255)"
+    for name in ("#objective .choice", "#map .legend input", "#theme", "#picks .bar input"):
+        assert page.locator(name).first.is_hidden(), name
+
+
 def test_structures_turn(opened):
     pytest.importorskip("chemiscope")
     page = opened()
-    page.locator("#structures button").click()
+    page.locator("#structures button").click(timeout=120 * SECONDS)
     page.wait_for_selector(".viewer[data-state]", timeout=120 * SECONDS)
     assert page.locator(".viewer").get_attribute("data-state") == "ready"
     assert page.locator("#viewer-structure").locator("canvas").count() >= 1

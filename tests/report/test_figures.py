@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import re
 import sys
 
@@ -13,6 +14,7 @@ from prcli.report import errors_plot, style
 from prcli.report.errors_plot import error_figure
 from prcli.report.regularizer_plot import Panel, regularizer_figure, singular_value_figure
 from prcli.report.reliability_plot import Series, reliability_figure
+from prcli.report.selection_plot import HistogramLine, rigidity_histogram
 from prcli.report.style import FORMATS, require_matplotlib, save_figure
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -165,6 +167,21 @@ def test_files_are_reproducible(tmp_path, file_format):
         contents.append(path.read_bytes())
     assert contents[0] == contents[1]
     assert contents[0].startswith({"png": b"\x89PNG", "svg": b"<?xml"}[file_format])
+
+
+@pytest.mark.parametrize("low", [-2.0, -1.92])
+@pytest.mark.parametrize("decades", [0.1, 0.5, 1.0, 1.7, 2.4, 4.0, 9.0])
+def test_numbers_of_logarithmic_axes_do_not_overlap(low, decades, tmp_path):
+    edges = np.linspace(low, low + decades, 9)
+    figure = rigidity_histogram(edges, [HistogramLine("a", np.arange(8))])
+    save_figure(figure, tmp_path / "f.png", "png")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    labels = [each for each in axes.xaxis.get_ticklabels(which="both") if each.get_text()]
+    shown = [each for each in labels if edges[0] <= np.log10(each.get_position()[0]) <= edges[-1]]
+    places = sorted((box.x0, box.x1) for box in (each.get_window_extent() for each in shown))
+    assert len(places) >= 2
+    assert all(right < left for (_, right), (left, _) in itertools.pairwise(places))
 
 
 def test_style_is_used_and_left_behind():

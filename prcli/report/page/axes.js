@@ -12,6 +12,16 @@ function ticks(low, high, most = 6) {
   return values;
 }
 
+// Smallest and largest, of any number of values.
+function range(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
 function decades(low, high) {
   const values = [];
   for (let k = Math.ceil(low - 1e-9); k <= high + 1e-9; k++) values.push(k);

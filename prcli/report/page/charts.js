@@ -4,18 +4,18 @@ function lineChart(section, content, linesOf) {
   const box = section.querySelector(".chart");
   const values = content.series.flatMap((each) => each.y).filter((v) => v !== null);
   if (!values.length) return;
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const [least, most] = range(values);
   const positive = least > 0;
   const logarithmic = make("input", { type: "checkbox" });
   logarithmic.checked = positive && most > 100 * least;
-  const choice = make("label", {}, logarithmic, "logarithmic");
+  const choice = make("label", { class: "choice" }, logarithmic, "logarithmic");
   choice.hidden = !positive;
   const names = legend(content.series.map((each, index) => [each.name, index]));
   names.append(choice);
   const node = make("div", { class: "plot" });
   box.replaceChildren(names, node);
   if (content.note) box.append(make("p", { class: "note" }, content.note));
-  const longest = Math.max(1, ...content.series.map((each) => Math.max(...each.x)));
+  const longest = Math.max(1, range(content.series.flatMap((each) => each.x))[1]);
   const draw = () => {
     const log = logarithmic.checked;
     const of = (value) => (log ? Math.log10(value) : value);

@@ -156,12 +156,12 @@ function mapLines(content, i, kind) {
 }
 
 function extent(points) {
-  const range = (values) => {
-    const [low, high] = [Math.min(...values), Math.max(...values)];
+  const padded = (values) => {
+    const [low, high] = range(values);
     const pad = 0.04 * (high - low) || 1;
     return [low - pad, high + pad];
   };
-  return { x: range(points.map((p) => p.x)), y: range(points.map((p) => p.y)) };
+  return { x: padded(points.map((p) => p.x)), y: padded(points.map((p) => p.y)) };
 }
 
 function mapNote(content) {

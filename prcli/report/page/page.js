@@ -27,7 +27,8 @@ function pickLines(each, i) {
   return lines;
 }
 
-section("objective", data.objective, (node, content) => lineChart(node, content, pickLines));
+const isKnown = data.objective.series.some((each) => each.y.some((value) => value !== null));
+section("objective", isKnown && data.objective, (node, content) => lineChart(node, content, pickLines));
 section("distribution", data.distribution, histogram);
 section("map", data.map, mapChart);
 section("comparison", data.comparison, (node, content) => table(node, content, "selections"));
@@ -48,5 +49,9 @@ function setTheme() {
 byId("theme").addEventListener("click", () => { theme = (theme + 1) % 3; setTheme(); });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
 matchMedia("print").addEventListener("change", redraw);
+// On paper nothing can be unfolded.
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("details").forEach((each) => { each.open = true; });
+});
 setTheme();
 document.documentElement.dataset.state = "ready";

@@ -3,7 +3,8 @@
 function viewer(section, dataset) {
   const box = section.querySelector(".viewer");
   const source = byId("chemiscope");
-  const n = dataset.structures.length;
+  const sets = dataset.properties.set ? dataset.properties.set.values : [];
+  const what = sets.includes("target") ? "picks and targets" : "picks";
   section.hidden = false;
   if (!source) {
     box.replaceChildren(make("p", { class: "note" },
@@ -13,7 +14,7 @@ function viewer(section, dataset) {
   }
   const start = make("button", { type: "button" }, "show the structures");
   const note = make("p", { class: "note" },
-    `${n} picks and targets; atoms are coloured by their local rigidity (LPR) where that is `
+    `${dataset.structures.length} ${what}; atoms are coloured by their local rigidity (LPR) where that is `
     + "known. By chemiscope (BSD-3-Clause), inside this file.");
   box.replaceChildren(start, note);
   start.addEventListener("click", async () => {
