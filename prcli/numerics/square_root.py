@@ -6,15 +6,18 @@ half of the digits of a rigidity would be lost before the first one is computed.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import svdvals
-from scipy.linalg.lapack import dtpqrt, dtrcon
+from scipy.linalg.lapack import dtrcon
 
 from prcli.errors import RankError
 from prcli.numerics.blas_threads import one_blas_thread
+from prcli.numerics.part_threads import for_each
+from prcli.numerics.tpqrt import tpqrt
 
 FloatArray = NDArray[np.float64]
 
@@ -22,12 +25,14 @@ FloatArray = NDArray[np.float64]
 #: enough that the buffer stays in the cache for the usual numbers of features.
 BLOCK_ROWS = 1024
 
-#: Columns that LAPACK factorizes as one panel.
-PANEL_COLUMNS = 16
-
-#: Rows, or columns, for which one thread is as fast as many, or faster.
+#: Rows, or columns, for which one thread of linear algebra is as fast as many, or faster.
 _FEW_ROWS = 32
 _FEW_COLUMNS = 768
+
+#: Sums that grow side by side where columns are few, each on a thread of its own, and rows times
+#: squared columns of one call from which it is worth it.
+N_LANES = 8
+_WORTHWHILE = 1 << 26
 
 
 class SquareRoot:
@@ -46,21 +51,28 @@ class SquareRoot:
     """
 
     def __init__(self, n_columns: int) -> None:
-        self.factor: FloatArray = np.zeros((n_columns, n_columns), order="F")
-        self._buffer: FloatArray = np.empty((0, n_columns), order="F")
+        self._lanes = [Lane(np.zeros((n_columns, n_columns), order="F"))]
+
+    @property
+    def factor(self) -> FloatArray:
+        """The triangular factor; the lanes are merged, in their order."""
+        first, *others = self._lanes
+        for lane in others:
+            first.absorb(lane.factor, triangular=True)
+        self._lanes = [first]
+        return first.factor
 
     @classmethod
     def from_factor(cls, factor: FloatArray) -> SquareRoot:
         """Start from a copy of an upper-triangular factor of shape (D, D)."""
         root = cls(0)
-        root.factor = np.array(factor, dtype=np.float64, order="F")
-        root._buffer = np.empty((0, factor.shape[1]), order="F")
+        root._lanes = [Lane(np.array(factor, dtype=np.float64, order="F"))]
         return root
 
     @property
     def n_columns(self) -> int:
         """Width D of the rows."""
-        return int(self.factor.shape[0])
+        return int(self._lanes[0].factor.shape[0])
 
     def add_rows(
         self, rows: NDArray[np.floating], weights: NDArray[np.floating] | None = None
@@ -74,39 +86,73 @@ class SquareRoot:
         weights : ndarray of shape (M,), optional
             Non-negative weights c, 1 by default.
         """
-        for start in range(0, rows.shape[0], BLOCK_ROWS):
-            stop = min(start + BLOCK_ROWS, rows.shape[0])
-            block = self._scratch(stop - start)
-            block[:] = rows[start:stop]
-            if weights is not None:
-                block *= np.sqrt(weights[start:stop, np.newaxis])
-            self._absorb(block, triangular=False)
+        starts = range(0, rows.shape[0], BLOCK_ROWS)
+        n_columns = self.n_columns
+        n_lanes = min(N_LANES, len(starts))
+        # Which block goes where depends on the sizes alone: results are the same on any machine.
+        if n_columns > _FEW_COLUMNS or rows.shape[0] * n_columns**2 < _WORTHWHILE or n_lanes < 2:
+            self._lanes[0].add(rows, weights, starts)
+            return
+        while len(self._lanes) < n_lanes:
+            self._lanes.append(Lane(np.zeros((n_columns, n_columns), order="F")))
+        for_each(
+            lambda number: self._lanes[number].add(rows, weights, starts[number::n_lanes]),
+            range(n_lanes),
+        )
 
     def merge(self, factor: FloatArray) -> None:
         """Add FᵀF for an upper-triangular `factor` F of shape (D, D), in place."""
-        self._absorb(np.array(factor, dtype=np.float64, order="F"), triangular=True)
+        block = np.array(factor, dtype=np.float64, order="F")
+        self._lanes[0].absorb(block, triangular=True)
 
     def merge_diagonal(self, diagonal: FloatArray) -> None:
         """Add the squares of `diagonal`, shape (D,), to the diagonal, in place."""
         block = np.zeros((self.n_columns, self.n_columns), order="F")
         np.fill_diagonal(block, diagonal)
-        self._absorb(block, triangular=True)
+        self._lanes[0].absorb(block, triangular=True)
+
+
+class Lane:
+    """A sum that one thread at a time adds to.
+
+    Parameters
+    ----------
+    factor : ndarray of shape (D, D), Fortran order
+        Upper-triangular, overwritten.
+    """
+
+    def __init__(self, factor: FloatArray) -> None:
+        self.factor = factor
+        self._buffer: FloatArray = np.empty((0, factor.shape[1]), order="F")
+
+    def add(
+        self,
+        rows: NDArray[np.floating],
+        weights: NDArray[np.floating] | None,
+        starts: Iterable[int],
+    ) -> None:
+        """Add the blocks of rows that begin at `starts`."""
+        for start in starts:
+            stop = min(start + BLOCK_ROWS, rows.shape[0])
+            block = self._scratch(stop - start)
+            block[:] = rows[start:stop]
+            if weights is not None:
+                block *= np.sqrt(weights[start:stop, np.newaxis])
+            self.absorb(block, triangular=False)
 
     def _scratch(self, n_rows: int) -> FloatArray:
         if self._buffer.shape[0] != n_rows:
-            self._buffer = np.empty((n_rows, self.n_columns), order="F")
+            self._buffer = np.empty((n_rows, self._buffer.shape[1]), order="F")
         return self._buffer
 
-    def _absorb(self, block: FloatArray, *, triangular: bool) -> None:
+    def absorb(self, block: FloatArray, *, triangular: bool) -> None:
         """Factorize [R; block] and keep the triangle; `block` is overwritten."""
-        if block.shape[0] == 0 or self.n_columns == 0:
+        n_rows, n_columns = block.shape
+        if not block.size:
             return
-        panel = min(PANEL_COLUMNS, self.n_columns)
-        trapezoid = self.n_columns if triangular else 0
-        is_small = block.shape[0] <= _FEW_ROWS or self.n_columns <= _FEW_COLUMNS
+        is_small = n_rows <= _FEW_ROWS or n_columns <= _FEW_COLUMNS
         with one_blas_thread() if is_small else nullcontext():
-            result = dtpqrt(trapezoid, panel, self.factor, block, overwrite_a=1, overwrite_b=1)
-        self.factor = result[0]
+            tpqrt(self.factor, block, triangular=triangular)
 
 
 def with_prior(data_factor: FloatArray, prior_root: FloatArray, regularizer: float) -> FloatArray:

@@ -9,7 +9,8 @@ import pytest
 from measurement import in_turns, last_level_cache, timed
 from scipy.linalg.lapack import dtpqrt
 
-from prcli.numerics.square_root import BLOCK_ROWS, PANEL_COLUMNS, SquareRoot
+from prcli.numerics.square_root import BLOCK_ROWS, SquareRoot
+from prcli.numerics.tpqrt import PANEL_COLUMNS
 
 
 def _bare(rows: np.ndarray) -> float:

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import exact_inverse_rigidities
 from problems import REGULARIZERS, decaying, factor_of, low_rank, spread_columns, steep
+from threadpoolctl import threadpool_limits
 
 from prcli.errors import RankError
 from prcli.numerics.rigidity import inverse_rigidities
@@ -181,3 +182,40 @@ def test_the_accuracy_asked_for_is_out_of_reach_of_normal_equations():
     H = rows.T @ rows + 1e-13 * np.eye(25)
     formed = np.einsum("ti,ti->t", targets, np.linalg.solve(H, targets.T).T)
     assert np.max(np.abs(formed / exact - 1.0)) > 1e-7
+
+
+@pytest.fixture
+def many_rows():
+    return np.random.default_rng(7).normal(size=(11 * BLOCK_ROWS + 37, 90))
+
+
+def test_many_rows_are_summed_side_by_side(many_rows):
+    weights = np.random.default_rng(8).uniform(0.0, 2.0, len(many_rows))
+    root = SquareRoot(90)
+    root.add_rows(many_rows[:5], weights[:5])
+    root.add_rows(many_rows[5:], weights[5:])
+    expected = (many_rows * weights[:, None]).T @ many_rows
+    np.testing.assert_allclose(gram(root.factor), expected, rtol=1e-11, atol=1e-8)
+    assert np.all(np.tril(root.factor, -1) == 0.0)
+
+
+def test_number_of_threads_changes_no_digit(many_rows):
+    factors = []
+    for n_threads in (1, 2, 3):
+        with threadpool_limits(n_threads, user_api="blas"):
+            root = SquareRoot(90)
+            root.add_rows(many_rows)
+            factors.append(root.factor)
+    assert np.array_equal(factors[0], factors[1])
+    assert np.array_equal(factors[0], factors[2])
+
+
+def test_sum_goes_on_after_it_was_looked_at(many_rows):
+    root = SquareRoot(90)
+    for part in (many_rows, np.eye(90), many_rows):
+        root.add_rows(part)
+        assert root.factor.shape == (90, 90)
+    root.merge(np.triu(np.ones((90, 90))))
+    triangle = np.triu(np.ones((90, 90)))
+    expected = 2.0 * many_rows.T @ many_rows + np.eye(90) + triangle.T @ triangle
+    np.testing.assert_allclose(gram(root.factor), expected, rtol=1e-11, atol=1e-8)
