@@ -1,14 +1,13 @@
-"""Selections that do not look at the targets, to compare with."""
+"""Selections that do not look at the targets, to compare with; see `farthest`, too."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.numerics.rigidity import inverse_rigidities, squared_norms
+from prcli.numerics.rigidity import inverse_rigidities
 from prcli.numerics.row_source import RowSource
 from prcli.numerics.square_root import SquareRoot, with_prior
 
@@ -72,87 +71,6 @@ def random_order(allowed: NDArray[np.intp], n_to_select: int, seed: int) -> NDAr
     """
     generator = np.random.default_rng(seed)
     return generator.choice(allowed, size=n_to_select, replace=False, shuffle=True)
-
-
-def farthest_point_order(
-    pool: RowSource, allowed: NDArray[np.bool_], n_to_select: int
-) -> NDArray[np.intp]:
-    """Positions of farthest points among allowed ones, as `FarthestOrder` proposes them.
-
-    Parameters
-    ----------
-    pool : RowSource
-        Scaled rows.
-    allowed : ndarray of bool of shape (C,)
-    n_to_select : int
-
-    Returns
-    -------
-    order : ndarray of shape (n_to_select,)
-    """
-    points = FarthestOrder(pool, allowed)
-    closed = ~allowed
-    order = np.empty(n_to_select, dtype=np.intp)
-    for step in range(n_to_select):
-        order[step] = points.first(closed)
-        closed[order[step]] = True
-        points.accept(int(order[step]))
-    return order
-
-
-class FarthestOrder:
-    """Farthest-point sampling in the space of scaled features.
-
-    The first point is the one farthest from the mean of the allowed ones, so that nothing
-    is left to chance; each next one is farthest from its nearest chosen neighbour
-    (Cersonsky2021). Distances are differences of rows, squared and summed: no expansion
-    that would cancel.
-
-    Parameters
-    ----------
-    pool : RowSource
-        Scaled rows.
-    allowed : ndarray of bool of shape (C,)
-    chosen : iterable of int
-        Positions of points that are chosen already.
-    """
-
-    def __init__(
-        self, pool: RowSource, allowed: NDArray[np.bool_], chosen: Iterable[int] = ()
-    ) -> None:
-        self._pool = pool
-        self._allowed = allowed
-        self._nearest = np.full(pool.n_rows, np.inf)
-        self._chosen = list(chosen)
-        self._n_seen = 0
-
-    def first(self, closed: NDArray[np.bool_]) -> int:
-        """Position of the farthest point that is open."""
-        for index in self._chosen[self._n_seen :]:
-            distances = _distances(self._pool, self._pool.take([index])[0])
-            np.minimum(self._nearest, distances, out=self._nearest)
-        self._n_seen = len(self._chosen)
-        far = self._nearest if self._n_seen else _distances(self._pool, self._mean())
-        return int(np.argmax(np.where(closed, -np.inf, far)))
-
-    def accept(self, index: int) -> None:
-        """Learn of a pick; distances from it are computed when they are needed."""
-        self._chosen.append(index)
-
-    def _mean(self) -> FloatArray:
-        """Mean of the allowed points."""
-        total = np.zeros(self._pool.n_columns)
-        for start, rows in self._pool.blocks():
-            total += rows[self._allowed[start : start + len(rows)]].sum(axis=0)
-        return np.asarray(total / np.count_nonzero(self._allowed))
-
-
-def _distances(pool: RowSource, reference: FloatArray) -> FloatArray:
-    result = np.empty(pool.n_rows)
-    for start, rows in pool.blocks():
-        rows -= reference
-        result[start : start + len(rows)] = squared_norms(rows)
-    return result
 
 
 def leverage_order(

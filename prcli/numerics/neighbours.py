@@ -22,6 +22,9 @@ WIDEST_WINDOW = 1 / 64
 #: Rows of a window that are read at a time.
 _ROWS_AT_A_TIME = 1024
 
+#: Numbers that the rows to which others may be near hold at once.
+_REFERENCE_ELEMENTS = 1 << 20
+
 
 class Neighbours:
     """Finds the candidates near given ones.
@@ -58,8 +61,16 @@ class Neighbours:
         near : ndarray of int
             Positions in ascending order, those of `indices` among them.
         """
-        references = self._pool.take(np.asarray(indices, dtype=np.intp))[:, : self._n_columns]
         near = np.zeros(self._pool.n_rows, dtype=bool)
+        near[indices] = True
+        at_once = max(1, _REFERENCE_ELEMENTS // max(1, self._pool.n_columns))
+        for start in range(0, len(indices), at_once):
+            self._mark(np.asarray(indices[start : start + at_once], dtype=np.intp), radius, near)
+        return np.flatnonzero(near)
+
+    def _mark(self, indices: NDArray[np.intp], radius: float, near: NDArray[np.bool_]) -> None:
+        """Mark what is near to some candidates in `near`, shape (C,)."""
+        references = self._pool.take(indices)[:, : self._n_columns]
         windows = [self._window(row, radius) for row in references]
         if sum(len(window) for window in windows) > WIDEST_WINDOW * self._pool.n_rows:
             for start, rows in self._pool.blocks():
@@ -71,8 +82,6 @@ class Neighbours:
                 for start in range(0, len(window), _ROWS_AT_A_TIME):
                     part = window[start : start + _ROWS_AT_A_TIME]
                     near[part] |= self._are_near(self._pool.take(part), reference, radius)
-        near[indices] = True
-        return np.flatnonzero(near)
 
     def group(self, index: int, radius: float) -> NDArray[np.intp]:
         """Find all that steps of at most `radius` from candidate to candidate lead to.

@@ -87,6 +87,10 @@ BLOCK_ELEMENTS = 1 << 17
 #: Numbers that are turned from float32 into float64 at a time.
 CAST_ELEMENTS = 1 << 20
 
+#: Directions that are few, and numbers that are multiplied with them at a time.
+FEW_DIRECTIONS = 4
+_PIECE_ELEMENTS = 1 << 16
+
 #: Candidates whose bounds are computed at once.
 BLOCK_CANDIDATES = 1 << 14
 
@@ -114,14 +118,19 @@ def move_rows(
 
 def project_rows(rows: Shares, others: FloatArray) -> FloatArray:
     """Products (m, T) in float64 of `others` (m, D) with all rows (T, D) of either precision."""
-    if rows.dtype == np.float64:
+    few = 1 < len(others) <= FEW_DIRECTIONS
+    if rows.dtype == np.float64 and not few:
         whole: FloatArray = others @ rows.T
         return whole
+    # With a few directions the library copies all rows into an order of its own, unless it gets
+    # them piece by piece.
+    size = _PIECE_ELEMENTS if few else CAST_ELEMENTS
     products = np.empty((len(others), len(rows)))
-    height = max(1, CAST_ELEMENTS // max(1, rows.shape[1]))
+    height = max(1, size // max(1, rows.shape[1]))
     for start in range(0, len(rows), height):
         part = slice(start, start + height)
-        np.matmul(others, rows[part].astype(np.float64).T, out=products[:, part])
+        piece = rows[part].astype(np.float64, copy=False)
+        np.matmul(others, piece.T, out=products[:, part])
     return products
 
 

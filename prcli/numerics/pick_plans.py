@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, milp
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -168,6 +167,8 @@ def shortage(demands: Demands) -> Shortage | None:
 
 def _missing(demands: Demands) -> IntArray:
     """Lower floors by as little as possible in all, shape (G,)."""
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
     n_groups, n_kinds = demands.belongs.shape
     # A pretended pick for every floor, which counts in no ceiling and not as a pick.
     counts = np.concatenate([demands.belongs, np.eye(n_groups)], axis=1)
@@ -191,6 +192,9 @@ def _missing(demands: Demands) -> IntArray:
 
 def _solve(cost: FloatArray, demands: Demands, lower: FloatArray) -> IntArray | None:
     """Minimize a cost over all plans with at least `lower` picks of each kind."""
+    # Takes as long to load as all else that a selection needs, and most have no groups.
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
     upper = np.minimum(demands.available, max(demands.n_left, 0)).astype(float)
     if (lower > upper).any():
         return None

@@ -90,6 +90,9 @@ class GreedyPicker:
         self._weights = weights
         self._gate = gate or open_gate(self._share.n_all)
         self._costs = costs
+        # Not by way of this object: a picker in a circle of references would keep what its screen
+        # holds, which may be most of the memory there is, until the next one holds as much.
+        gate, part = self._gate, self._share.part
         self._screen = make_screen(
             objective,
             pool,
@@ -98,7 +101,7 @@ class GreedyPicker:
             weights,
             n_to_select,
             holding,
-            closed=lambda: self._gate.closed[self._share.part],
+            closed=lambda: gate.closed[part],
             costs=None if costs is None else costs[self._share.part],
         )
         self.n_exact = 0

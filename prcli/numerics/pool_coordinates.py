@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import dtrsm
 
-from prcli.numerics.passes import CAST_ELEMENTS, Project, Shares
+from prcli.numerics.passes import CAST_ELEMENTS, FEW_DIRECTIONS, Project, Shares
 from prcli.numerics.row_source import RowSource
 from prcli.records import Precision
 
@@ -23,9 +23,6 @@ Products = Iterator[tuple[slice, list[FloatArray]]]
 
 #: Relative error of a number rounded to float32.
 SINGLE = 2.0**-24
-
-#: Directions for which a loop of dot products is as fast as a matrix product.
-_FEW_DIRECTIONS = 4
 
 
 class PoolCoordinates(Protocol):
@@ -195,7 +192,7 @@ class StreamedCoordinates:
 
 def _multiply(rows: Shares, directions: FloatArray, project: Project) -> FloatArray:
     """Products (n, m) of rows (n, D) in memory with directions (D, m)."""
-    if directions.shape[1] <= _FEW_DIRECTIONS:
+    if directions.shape[1] <= FEW_DIRECTIONS:
         return project(rows, np.ascontiguousarray(directions.T)).T
     products = np.empty((len(rows), directions.shape[1]))
     height = max(1, CAST_ELEMENTS // max(1, rows.shape[1]))

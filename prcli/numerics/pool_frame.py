@@ -105,7 +105,7 @@ class PoolFrame:
             with np.errstate(over="ignore", invalid="ignore"):
                 variances = squared_norms(z)
             if not np.isfinite(variances).all():
-                _refuse(start + int(np.argmin(np.isfinite(variances))))
+                refuse_overflow(start + int(np.argmin(np.isfinite(variances))))
             self.q_fresh[start : start + len(z)] = variances
             self._coordinates.put(start, z, lengths_of(variances))
             if visit is not None:
@@ -209,7 +209,8 @@ class PoolFrame:
         return 2.0 * self._coordinates.rounding * float(np.sqrt(1.0 + len(self.chain)))
 
 
-def _refuse(index: int) -> None:
+def refuse_overflow(index: int) -> None:
+    """Refuse a candidate whose squared length is not finite."""
     raise FeatureError(
         "features of a candidate are so large that their squares overflow",
         where=f"candidate {index} of the pool",

@@ -11,10 +11,10 @@ from prcli.records import Holding, Precision
 #: Interpreter, libraries, and blocks of rows on their way.
 _BASE = 160 << 20
 
-#: Vectors over candidates: variances, bounds, scores, digests, frames.
+#: Vectors over candidates, where nothing else is said: variances, bounds, scores, digests, frames.
 _BYTES_PER_CANDIDATE = 200
 
-#: Copies of the target rows that live at the same time.
+#: Copies of the target rows that live at the same time, where nothing else is said.
 _TARGET_COPIES = 5
 
 #: Square matrices over columns that live at the same time.
@@ -51,6 +51,20 @@ class SelectionPlan:
         What is kept, and how.
     looks_at_few : bool
         Whether a pick looks at a small part of the pool.
+    keeps_points : bool
+        Whether all candidates are looked at as they are, as farthest-point sampling does.
+    vectors : int, optional
+        Bytes of all vectors over candidates together.
+    n_target_copies : int
+        Copies of the target rows that live at the same time.
+    besides : int
+        Bytes of what no number of rows tells, such as a compiler.
+    n_searches : int
+        Greedy searches, one after the other.
+    n_other_passes : int
+        Times that the pool is read beside those of a search; −1 where it is not read in whole.
+    count : {"", "at most ", "at least ", "about "}
+        What the number of passes is.
     """
 
     n_candidates: int
@@ -64,11 +78,18 @@ class SelectionPlan:
     stored_bytes: int = 0
     holding: Holding = field(default_factory=Holding)
     looks_at_few: bool = False
+    keeps_points: bool = False
+    vectors: int | None = None
+    n_target_copies: int = _TARGET_COPIES
+    besides: int = 0
+    n_searches: int = 1
+    n_other_passes: int = 0
+    count: str = ""
 
     @property
-    def whitened_pool(self) -> int:
-        """The pool in whitened coordinates."""
-        return _BYTES[self.holding.pool] * self._rows * self.n_columns * self.whitens_pool
+    def held_pool(self) -> int:
+        """The pool, in whitened coordinates or as it is."""
+        return _BYTES[self.holding.pool] * self._rows * self.n_columns * self._looks_at_pool
 
     @property
     def covariances(self) -> int:
@@ -82,28 +103,48 @@ class SelectionPlan:
         return 8 * self.n_products * self.whitens_pool
 
     @property
+    def _looks_at_pool(self) -> bool:
+        return self.whitens_pool or self.keeps_points
+
+    @property
+    def _streams(self) -> bool:
+        return self._looks_at_pool and self.holding.pool == "none"
+
+    @property
     def _rows(self) -> int:
         return self.n_candidates if self.n_rows is None else self.n_rows
+
+    @property
+    def _vectors(self) -> int:
+        return _BYTES_PER_CANDIDATE * self.n_candidates if self.vectors is None else self.vectors
 
     @property
     def total(self) -> int:
         """Everything."""
         return (
-            self.whitened_pool
+            self.held_pool
             + self.covariances
             + self.products
-            + 8 * _TARGET_COPIES * self.n_targets * self.n_columns
+            + self._vectors
+            + 8 * self.n_target_copies * self.n_targets * self.n_columns
             + 8 * _SQUARES * self.n_columns**2
-            + _BYTES_PER_CANDIDATE * self.n_candidates
+            + self.besides
             + _BASE
         )
 
     @property
     def n_passes(self) -> int:
         """Times that the pool is read, fresh whitenings that rounding may ask for not counted."""
-        streams = self.whitens_pool and self.holding.pool == "none"
-        every_pick = streams and not self.looks_at_few
-        return self.n_to_select if every_pick else 1
+        return self.n_searches * self._n_passes_of_a_search + self.n_other_passes
+
+    @property
+    def _n_passes_of_a_search(self) -> int:
+        if not self._streams or self.looks_at_few:
+            return 1
+        # Whitening serves the first pick. A look at the points does not, nor does it where
+        # covariances are made anew.
+        makes_anew = self.needs_cross and self.holding.covariances == "none"
+        return self.n_to_select + (self.keeps_points or makes_anew)
 
     @property
     def seconds_of_a_pick(self) -> float:
@@ -113,7 +154,7 @@ class SelectionPlan:
         else:
             # float32 costs what it saves: products are taken in float64.
             seconds = 8 * self._rows * self.n_columns / _MEMORY_BYTES_PER_SECOND
-        if self.needs_cross:
+        if self.whitens_pool and self.needs_cross:
             if self.holding.covariances == "none":
                 flops = 2.0 * self._rows * self.n_columns * self.n_targets
                 seconds += flops / _FLOPS_PER_SECOND
@@ -123,11 +164,12 @@ class SelectionPlan:
     def __str__(self) -> str:
         """Say it in a line."""
         parts = []
-        if self.whitens_pool and self.holding.pool == "none":
+        if self._streams:
             few = ", few candidates of it" if self.looks_at_few else ""
             parts.append(f"pool read again at every pick{few}")
-        else:
-            parts.append(f"whitened pool {_size(self.whitened_pool, self.holding.pool)}")
+        elif self._looks_at_pool:
+            what = "whitened pool" if self.whitens_pool else "pool"
+            parts.append(f"{what} {_size(self.held_pool, self.holding.pool)}")
         if self.needs_cross and self.whitens_pool:
             kept = self.holding.covariances
             how = "computed at every pick" if kept == "none" else _size(self.covariances, kept)
@@ -136,11 +178,18 @@ class SelectionPlan:
             parts.append(f"products within candidates {format_size(self.products)}")
         parts.append(f"{format_size(self.total)} in all")
         if self.stored_bytes:
-            times = f"{self.n_passes} times" if self.n_passes > 1 else "once"
-            times += " in whole" if self.looks_at_few and self.holding.pool == "none" else ""
-            read = format_size(self.n_passes * self.stored_bytes)
-            parts.append(f"pool read {times}, {read}")
+            parts.append(f"pool {self._reading}")
         return ", ".join(parts)
+
+    @property
+    def _reading(self) -> str:
+        """Say how often the pool is read."""
+        n = self.n_passes
+        if not n:
+            return "not read but for the picks"
+        times = f"{self.count}{n} times" if n > 1 else "once"
+        times += " in whole" if self.looks_at_few and self._streams else ""
+        return f"read {times}, {format_size(n * self.stored_bytes)}"
 
     def within(self, limit: int) -> SelectionPlan:
         """Choose the fastest way that fits into memory.
@@ -173,15 +222,15 @@ class SelectionPlan:
 
     def _holdings(self) -> list[Holding]:
         """Ways to hold the pool and the covariances, the one preferred among equals first."""
-        if self.n_rows is not None or not self.whitens_pool:
+        if self.n_rows is not None or not self._looks_at_pool:
             return [Holding()]
         precisions: tuple[Precision, ...] = ("float64", "float32", "none")
-        kept = precisions if self.needs_cross else precisions[:1]
+        kept = precisions if self.whitens_pool and self.needs_cross else precisions[:1]
         return [Holding(pool, covariances) for pool in precisions for covariances in kept]
 
     def _cheaper(self) -> str:
         """Name what else needs less memory."""
-        if not self.whitens_pool:
+        if not self._looks_at_pool:
             return ""
         if self.n_rows is not None:
             return (

@@ -12,7 +12,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from prcli.data.formats import open_array
 from prcli.data.mts_gradients import MtsGradients, open_gradients
@@ -160,6 +159,8 @@ def _summed(
     gradients: MtsGradients, places: NDArray[np.int64], start: int, n_components: int
 ) -> NDArray[np.float64]:
     """Add gradients of rows up to those of their structures, from structure `start` on."""
+    from scipy.sparse import csr_array
+
     total = np.zeros((int(places[-1] - places[0]), n_components, gradients.n_features))
     for part in gradients.parts(start, start + len(places) - 1):
         place = places[part.structure - start] - places[0]

@@ -101,7 +101,8 @@ class EnergyRows:
     def blocks(self) -> Iterator[tuple[int, FloatArray]]:
         """Yield (first structure, rows)."""
         for start, part, positions in self._data.structure_runs(self._form.block_rows):
-            yield start, self._weighted(self._rows(part, positions), start)
+            here = slice(start, start + len(positions))
+            yield start, self._weighted(self._rows(part, positions), here)
 
     def read(self, first: int, last: int) -> FloatArray:
         """Rows of structures ``first:last``."""
@@ -113,16 +114,25 @@ class EnergyRows:
                 rows[begin - first : end - first] = self._rows(
                     part, part.positions[begin - start : end - start]
                 )
-        return self._weighted(rows, first)
+        return self._weighted(rows, slice(first, last))
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> FloatArray:
         """Rows of some structures, in the order given."""
-        rows = np.empty((len(indices), self.n_columns))
-        for i, index in enumerate(indices):
-            part, position = self._data.locate(int(index))
-            row = self._rows(part, range(position, position + 1))
-            rows[i] = self._weighted(row, int(index))[0]
-        return rows
+        wanted = np.asarray(indices, dtype=np.int64)
+        rows = np.empty((len(wanted), self.n_columns))
+        number = np.searchsorted(self._data.starts, wanted, side="right") - 1
+        for i in np.unique(number).tolist():
+            part, here = self._data.parts[i], np.flatnonzero(number == i)
+            offsets = wanted[here] - self._data.starts[i]
+            positions = part.positions.start + part.positions.step * offsets
+            if part.table.structures is None:
+                # Sums over atoms, which may be many, are made one by one.
+                for place, position in zip(here.tolist(), positions.tolist(), strict=True):
+                    rows[place] = self._rows(part, range(position, position + 1))[0]
+            else:
+                features = part.table.structures.take(positions)
+                rows[here] = self._made(features, part.table.convention, part, positions)
+        return self._weighted(rows, wanted)
 
     def read_all(self) -> FloatArray:
         """All rows at once, for sets that fit into memory."""
@@ -133,9 +143,19 @@ class EnergyRows:
 
     def _rows(self, part: Part, positions: range) -> FloatArray:
         features, convention = structure_features(part, positions)
+        return self._made(features, convention, part, positions)
+
+    def _made(
+        self,
+        features: NDArray[np.floating],
+        convention: Convention,
+        part: Part,
+        positions: range | NDArray[np.int64],
+    ) -> FloatArray:
+        """Make rows of the features of structures of a table."""
         if not is_finite(features):
             _refuse(features, part, positions)
-        rows = energy_rows(
+        return energy_rows(
             features,
             np.asarray(part.table.n_atoms)[np.array(positions)],
             convention=convention,
@@ -143,14 +163,13 @@ class EnergyRows:
             intercept=self._form.intercept,
             counts=_counts_for(part, positions, self._form.intercept),
         )
-        return rows
 
-    def _weighted(self, rows: FloatArray, start: int) -> FloatArray:
-        """Multiply rows of structures from `start` by the roots of their weights, in place."""
+    def _weighted(self, rows: FloatArray, which: slice | NDArray[np.int64]) -> FloatArray:
+        """Multiply rows of some structures by the roots of their weights, in place."""
         if self._factor != 1.0:
             rows *= self._factor
         if self._factors is not None:
-            rows *= self._factors[start : start + len(rows), np.newaxis]
+            rows *= self._factors[which, np.newaxis]
         return rows
 
 
@@ -219,7 +238,9 @@ def _sum_atoms(part: Part, positions: range) -> FloatArray:
     return sums
 
 
-def species_counts(part: Part, positions: range, species: Sequence[int]) -> NDArray[np.int64]:
+def species_counts(
+    part: Part, positions: range | NDArray[np.int64], species: Sequence[int]
+) -> NDArray[np.int64]:
     """Atoms of each of some elements in each structure, shape (n, len(species))."""
     numbers = _known(part.table.species, part.table.label)
     structure, index = part.atoms_of(positions)
@@ -241,7 +262,9 @@ def elements_of(data: Dataset) -> tuple[int, ...]:
     return tuple(int(z) for z in np.flatnonzero(present))
 
 
-def _counts_for(part: Part, positions: range, intercept: Intercept) -> NDArray[np.int64] | None:
+def _counts_for(
+    part: Part, positions: range | NDArray[np.int64], intercept: Intercept
+) -> NDArray[np.int64] | None:
     if intercept.kind != "species":
         return None
     counts = species_counts(part, positions, intercept.species)
@@ -282,7 +305,9 @@ def _require_known(present: NDArray[np.uint8], intercept: Intercept, label: str)
         )
 
 
-def _refuse(features: NDArray[np.floating], part: Part, positions: range) -> None:
+def _refuse(
+    features: NDArray[np.floating], part: Part, positions: range | NDArray[np.int64]
+) -> None:
     """Name the first value that is not finite."""
     first = int(np.argmin(np.isfinite(features).all(axis=1)))
     check_finite(features[first : first + 1], positions[first], part.table.label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,12 +11,49 @@ from prcli.data.dataset import Dataset
 from prcli.data.gradients import GRADIENT_KINDS
 from prcli.data.hessian_record import HessianRecord
 from prcli.numerics.objectives import OBJECTIVES
+from prcli.numerics.passes import COMPILE_FROM
+from prcli.numerics.relaxation import MOST_PASSES
 from prcli.parallel.plan import SelectionPlan
 from prcli.records import RowKind
+from prcli.workflows.constraint_options import ConstraintOptions
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.kind_weights import WEIGHT_NAMES
 from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.targets import count_targets
+
+#: What the compiler holds after it has compiled the loops of a selection, on top of what any
+#: command holds.
+_COMPILER = 64 << 20
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What a selection is asked for beside the picks of one search.
+
+    Attributes
+    ----------
+    constraints : ConstraintOptions
+    refine : int
+        Sweeps of exchanges.
+    bound : bool
+        Whether the best possible selection is bounded.
+    copies_frames : bool
+        Whether it is known where every frame of the pool begins.
+    has_weights : bool
+        Whether candidates have weights of their own.
+    n_names : int
+        Columns of the pool that are read to filter or to count.
+    n_all : int, optional
+        Candidates of all ranks, where there are several.
+    """
+
+    constraints: ConstraintOptions = field(default_factory=ConstraintOptions)
+    refine: int = 0
+    bound: bool = False
+    copies_frames: bool = False
+    has_weights: bool = False
+    n_names: int = 0
+    n_all: int | None = None
 
 
 def counted_kinds(
@@ -47,44 +85,101 @@ def plan_selection(
     target: Dataset | None,
     options: SelectOptions,
     kinds: Collection[RowKind],
+    n_columns: int,
+    extent: Extent | None = None,
 ) -> SelectionPlan:
     """Count what a selection will hold.
 
     Parameters
     ----------
     pool : Dataset
+        Candidates that are looked after here.
     target : Dataset or None
     options : SelectOptions
     kinds : collection of {"force", "stress"}
         Kinds of gradient row that the loss counts.
+    n_columns : int
+        Width of a row, intercepts included.
+    extent : Extent, optional
+        What is asked for beside that.
     """
+    extent = extent or Extent()
     objective = OBJECTIVES[options.objective]
+    searches = options.strategy == "pr"
     n_targets = 0
     if target is not None:
         n_targets = count_targets(target, options.target_per)
-    kinds = [kind for kind in kinds if pool.has_gradients(kind)]
+    # What looks for farthest points sees structures, not the rows that they add.
+    is_farthest = options.strategy == "fps"
+    kinds = [kind for kind in kinds if pool.has_gradients(kind) and not is_farthest]
     n_rows, n_products = None, 0
     if kinds:
         heights = 1 + sum(pool.gradient_counts(kind) for kind in kinds)
         # Taller blocks are reduced.
-        heights = np.minimum(heights, pool.n_features)
+        heights = np.minimum(heights, n_columns)
         n_rows, n_products = int(heights.sum()), int((heights * heights).sum())
+    needs_cross = objective.needs_cross or bool(kinds and objective.needs_targets)
+    n_to_select = options.n_to_select or pool.n_structures
+    n_other_passes, count = _other_passes(options, extent, n_to_select)
     return SelectionPlan(
         n_candidates=pool.n_structures,
         n_targets=n_targets,
-        n_columns=pool.n_features,
-        whitens_pool=options.strategy == "pr",
-        needs_cross=objective.needs_cross or bool(kinds and objective.needs_targets),
+        n_columns=n_columns,
+        whitens_pool=searches,
+        needs_cross=needs_cross,
         n_rows=n_rows,
         n_products=n_products,
-        n_to_select=options.n_to_select or pool.n_structures,
-        stored_bytes=stored_bytes(pool),
-        looks_at_few=options.objective == "log-det",
+        n_to_select=n_to_select,
+        stored_bytes=stored_bytes(pool, kinds if searches else ()),
+        looks_at_few=searches and options.objective == "log-det" and not kinds,
+        keeps_points=is_farthest,
+        vectors=_vectors(pool, options, extent),
+        n_target_copies=9 if extent.bound else 6,
+        besides=_compiler(pool, n_targets, n_columns, n_to_select) if searches else 0,
+        n_searches=2 if searches and extent.constraints.budget is not None else 1,
+        n_other_passes=n_other_passes,
+        count=count,
     )
 
 
-def stored_bytes(data: Dataset) -> int:
-    """Bytes of the features that rows of structures are made of, as they are stored."""
+def _vectors(pool: Dataset, options: SelectOptions, extent: Extent) -> int:
+    """Bytes of what is held of every candidate, its row aside; all measured, and rounded up."""
+    constraints = extent.constraints
+    searches = options.strategy == "pr"
+    own = 120 if searches or options.strategy == "fps" else 40
+    own += 24 * extent.has_weights
+    every = 80 + 48 * extent.copies_frames + 24 * extent.has_weights
+    every += 40 * (constraints.cost is not None) + 32 * constraints.has_distances
+    if constraints.quotas:
+        every += 48 + 16 * len(constraints.quotas)
+    every += 64 * extent.n_names
+    n_all = extent.n_all or pool.n_structures
+    return own * pool.n_structures + every * n_all
+
+
+def _other_passes(options: SelectOptions, extent: Extent, n_to_select: int) -> tuple[int, str]:
+    """Count the passes over the pool beside those of a search, and say what the number is."""
+    if options.strategy == "random":
+        n_other = -1
+    else:
+        n_other = int(options.strategy == "leverage")
+    n_other += extent.refine * n_to_select
+    n_other += MOST_PASSES * extent.bound
+    n_other += 2 * extent.constraints.has_distances
+    if extent.constraints.has_distances:
+        return n_other, "about " if extent.refine or extent.bound else "at least "
+    is_most = extent.refine or extent.bound or extent.constraints.budget is not None
+    return n_other, "at most " if is_most else ""
+
+
+def _compiler(pool: Dataset, n_targets: int, n_columns: int, n_to_select: int) -> int:
+    """Bytes that compiled loops take while they are compiled; nothing where none are used."""
+    largest = float(pool.n_structures) * max(n_targets, n_columns) * n_to_select
+    return _COMPILER if largest >= COMPILE_FROM else 0
+
+
+def stored_bytes(data: Dataset, kinds: Collection[RowKind] = ()) -> int:
+    """Bytes of the features that rows of structures, and gradients, are made of, as stored."""
     total = 0
     for part in data.parts:
         rows, n_rows = part.table.structures, len(part.positions)
@@ -92,4 +187,7 @@ def stored_bytes(data: Dataset) -> int:
             rows, n_rows = part.table.atoms, int(part.select(part.table.n_atoms).sum())
         if rows is not None:
             total += n_rows * rows.shape[1] * rows.dtype.itemsize
+        if kinds and (gradients := part.table.gradients) is not None:
+            n_rows = sum(int(part.gradient_counts(kind).sum()) for kind in kinds)
+            total += n_rows * gradients.rows.shape[1] * gradients.rows.dtype.itemsize
     return total

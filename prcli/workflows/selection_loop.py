@@ -9,15 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prcli.data.hessian_record import HessianRecord
-from prcli.numerics.baselines import (
-    FarthestOrder,
-    FixedOrder,
-    Order,
-    leverage_order,
-    random_order,
-)
+from prcli.numerics.baselines import FixedOrder, Order, leverage_order, random_order
 from prcli.numerics.block_picker import BlockListPicker, BlockPicker
 from prcli.numerics.explanation import Helped, HelpWatch, explain_picks
+from prcli.numerics.farthest import FarthestOrder
 from prcli.numerics.gate import Gate
 from prcli.numerics.greedy import GreedyResult, Pick, normalized, run_selection
 from prcli.numerics.limits import Limits
@@ -75,7 +70,7 @@ def pick_candidates(
     watch : HelpWatch, optional
         Is shown the targets after every pick that is made here.
     holding : Holding, optional
-        What a greedy search among single rows keeps in memory.
+        What a greedy search among single rows, or one for farthest points, keeps in memory.
 
     Returns
     -------
@@ -103,7 +98,7 @@ def pick_candidates(
             candidates, frame, state, weights, options, n_picks, gate, costs, holding
         )
     else:
-        order = _told_baseline(record, candidates, options, limits, begun)
+        order = _told_baseline(record, candidates, options, limits, begun, holding)
         picker = list_picker(candidates, frame, weights, options, order, gate)
     if watch is not None:
         watch.begin(frame.v)
@@ -231,12 +226,15 @@ def _told_baseline(
     options: SelectOptions,
     limits: Limits,
     begun: Sequence[Pick],
+    holding: Holding | None,
 ) -> Order:
     """Order of the picks of a baseline, which rank 0 alone works out."""
     communicator = candidates.communicator
     order = None
     if communicator.rank == 0:
-        order = _baseline(record, candidates.described, options, limits, begun)
+        order = _baseline(
+            record, candidates.described, options, limits, begun, holding or Holding()
+        )
     return ToldOrder(order, communicator)
 
 
@@ -246,12 +244,13 @@ def _baseline(
     options: SelectOptions,
     limits: Limits,
     begun: Sequence[Pick],
+    holding: Holding,
 ) -> Order:
     """Order of the picks of a baseline; baselines look at the features of structures only."""
     allowed = ~limits.barred
     if options.strategy == "fps":
         chosen = [*limits.chosen.tolist(), *(pick.index for pick in begun)]
-        return FarthestOrder(source, allowed, chosen)
+        return FarthestOrder(source, allowed, chosen, holding.pool, limits.n_to_select)
     allowed[limits.chosen] = False
     # Where some of the first ones may be closed, all have to be in the order.
     n_ordered = int(np.count_nonzero(allowed)) if limits.are_strict else limits.n_to_select

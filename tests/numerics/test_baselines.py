@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from problems import decaying
 
-from prcli.numerics.baselines import farthest_point_order, leverage_order, random_order
+from prcli.numerics.baselines import leverage_order, random_order
 from prcli.numerics.row_source import ArrayRows
 
 
@@ -39,50 +39,6 @@ def test_random_is_uniform_in_every_place():
         assert np.all(np.abs(np.bincount(place, minlength=5) - 600) < 6 * np.sqrt(480))
 
 
-def brute_farthest(rows, allowed, n_to_select):
-    candidates = np.flatnonzero(allowed)
-    mean = rows[candidates].mean(axis=0)
-    order = [max(candidates, key=lambda c: (np.sum((rows[c] - mean) ** 2), -c))]
-    while len(order) < n_to_select:
-        rest = [c for c in candidates if c not in order]
-        nearest = {c: min(np.sum((rows[c] - rows[o]) ** 2) for o in order) for c in rest}
-        order.append(max(rest, key=lambda c: (nearest[c], -c)))
-    return order
-
-
-def test_farthest_points_equal_brute_force(rows, allowed):
-    n = int(allowed.sum())
-    assert farthest_point_order(source(rows), allowed, n).tolist() == brute_farthest(
-        rows, allowed, n
-    )
-
-
-def test_farthest_points_equal_those_of_scikit_matter(rows):
-    selection = pytest.importorskip("skmatter.sample_selection")
-    order = farthest_point_order(source(rows), np.ones(40, dtype=bool), 15)
-    theirs = selection.FPS(n_to_select=15, initialize=int(order[0])).fit(rows)
-    assert order.tolist() == theirs.selected_idx_.tolist()
-
-
-def test_farthest_points_of_duplicates_are_all_different(rows):
-    rows[20:] = rows[:20]
-    order = farthest_point_order(source(rows), np.ones(40, dtype=bool), 40)
-    assert sorted(order.tolist()) == list(range(40))
-    assert set((order[:20] % 20).tolist()) == set(range(20))
-
-
-def test_farthest_points_of_equal_rows_go_by_position():
-    order = farthest_point_order(source(np.ones((6, 3))), np.arange(6) != 2, 5)
-    assert order.tolist() == [0, 1, 3, 4, 5]
-
-
-def test_farthest_points_do_not_see_a_common_shift(rows):
-    allowed = np.ones(40, dtype=bool)
-    near = np.round(rows * 1e4) / 2**20
-    order = farthest_point_order(source(near), allowed, 40)
-    assert np.array_equal(farthest_point_order(source(near + 2.0**20), allowed, 40), order)
-
-
 @pytest.mark.parametrize("regularizer", [1e-2, 1e-8])
 def test_leverage_is_that_of_the_allowed_pool(allowed, regularizer):
     rows = decaying(np.random.default_rng(2), 40, 5, decades=3)
@@ -114,6 +70,5 @@ def test_leverage_skips_the_forbidden_however_high():
 
 def test_baselines_leave_the_rows_alone(rows, allowed):
     kept = rows.copy()
-    farthest_point_order(source(rows), allowed, 3)
     leverage_order(source(rows), allowed, np.ones(5), 1e-5, 3)
     assert np.array_equal(rows, kept)

@@ -218,6 +218,14 @@ def test_large_work_is_compiled_and_small_work_is_not():
     assert best_loops("mean-pr", 10**6, 10).score is not compiled_pass("mean-pr")
 
 
+@pytest.mark.parametrize("n_others", [1, 2, 4, 6])
+def test_products_in_pieces_are_those_of_all_rows(n_others, monkeypatch):
+    monkeypatch.setattr(passes, "_PIECE_ELEMENTS", 12)
+    g = np.random.default_rng(8)
+    rows, others = g.normal(size=(23, 5)), g.normal(size=(n_others, 5))
+    np.testing.assert_allclose(passes.project_rows(rows, others), others @ rows.T, rtol=1e-12)
+
+
 @pytest.mark.parametrize("n_others", [1, 3])
 def test_compiled_products_and_moves_equal_the_plain_ones(n_others):
     g = np.random.default_rng(5)

@@ -20,14 +20,14 @@ def plan_of(n_candidates=1_000_000, n_targets=50, n_columns=128, **options):
 
 def test_plan_counts_what_is_large():
     plan = plan_of()
-    assert plan.whitened_pool == 8 * 1_000_000 * 128
+    assert plan.held_pool == 8 * 1_000_000 * 128
     assert plan.covariances == 8 * 1_000_000 * 50
-    assert plan.total > plan.whitened_pool + plan.covariances
+    assert plan.total > plan.held_pool + plan.covariances
 
 
 def test_float32_halves_what_is_held():
     plan = plan_of(holding=Holding("float32", "float32"))
-    assert plan.whitened_pool == 4 * 1_000_000 * 128
+    assert plan.held_pool == 4 * 1_000_000 * 128
     assert plan.covariances == 4 * 1_000_000 * 50
 
 
@@ -37,7 +37,7 @@ def test_no_covariances_for_objectives_without_them():
 
 def test_baselines_hold_no_pool():
     plan = plan_of(10**9, whitens_pool=False)
-    assert plan.whitened_pool == plan.covariances == 0
+    assert plan.held_pool == plan.covariances == 0
     assert plan.n_passes == 1
 
 
@@ -112,9 +112,56 @@ def test_baselines_are_refused_too():
         plan.within(plan.total - 1)
 
 
+def test_plan_counts_what_options_ask_for():
+    plan = plan_of()
+    vectors = replace(plan, vectors=250 * 1_000_000)
+    assert vectors.total - plan.total == 50 * 1_000_000
+    assert replace(plan, besides=64 << 20).total - plan.total == 64 << 20
+    assert replace(plan, n_target_copies=9).total - plan.total == 4 * 8 * 50 * 128
+
+
+def test_passes_of_options_are_told():
+    plan = plan_of(n_to_select=10, stored_bytes=1 << 30)
+    assert str(plan).endswith("pool read once, 1.0 GiB")
+    assert str(replace(plan, n_searches=2)).endswith("pool read 2 times, 2.0 GiB")
+    more = replace(plan, n_other_passes=20, count="at most ")
+    assert str(more).endswith("pool read at most 21 times, 21.0 GiB")
+    assert str(replace(plan, n_other_passes=-1)).endswith("pool not read but for the picks")
+
+
+def test_covariances_made_anew_from_the_store_need_a_pass_more():
+    plan = plan_of(n_to_select=10, holding=Holding("none", "none"))
+    assert plan.n_passes == 11
+    assert replace(plan, holding=Holding("none", "float32")).n_passes == 10
+
+
+def test_points_are_held_and_have_no_covariances():
+    plan = plan_of(whitens_pool=False, keeps_points=True)
+    assert plan.held_pool == 8 * 1_000_000 * 128
+    assert plan.covariances == 0
+    assert plan.n_passes == 1
+    assert plan.within(plan.total).holding.pool == "float64"
+    assert plan.within(plan.total - 1).holding.pool == "float32"
+    assert str(plan).startswith("pool 976.6 MiB in float64, ")
+
+
+def test_points_that_no_memory_holds_are_read_at_every_pick():
+    plan = plan_of(whitens_pool=False, keeps_points=True, n_to_select=10, stored_bytes=1 << 30)
+    chosen = plan.within(420 << 20)
+    assert chosen.holding.pool == "none"
+    assert chosen.held_pool == 0
+    assert chosen.n_passes == 11
+    assert "pool read again at every pick" in str(chosen)
+
+
+def test_other_baselines_do_not_speak_of_a_pool():
+    assert str(plan_of(whitens_pool=False)).endswith(" in all")
+    assert "pool" not in str(plan_of(whitens_pool=False))
+
+
 def test_blocks_are_held_in_float64_or_refused():
     plan = plan_of(1000, n_rows=20_000, n_products=400_000)
-    assert plan.whitened_pool == 8 * 20_000 * 128
+    assert plan.held_pool == 8 * 20_000 * 128
     assert plan.covariances == 8 * 20_000 * 50
     assert plan.products == 8 * 400_000
     assert "products within candidates 3.1 MiB" in str(plan)

@@ -6,13 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pytest
 
 from prcli.data.store_writer import StoreWriter
 from prcli.parallel.memory import parse_size
+from prcli.workflows import select_run
+from prcli.workflows.select_options import SelectOptions
+from prcli.workflows.select_run import SelectRequest, SelectRun
 
 #: Anonymous memory may exceed the limit by a tenth.
 ALLOWED = 1.1
@@ -119,6 +123,40 @@ def test_memory_is_obeyed(pool, objective, plans):
         assert run.peak <= ALLOWED * parse_size(memory)
     # What is held without a limit would not have done.
     assert whole.peak > ALLOWED * parse_size(memory)
+
+
+def test_memory_is_obeyed_by_farthest_points(pool):
+    whole = run_select(pool, "4G", "--strategy", "fps")
+    assert "plan: pool 195.3 MiB in float64" in whole.said
+    for memory, plan in {"310M": "in float32", "210M": "pool read again at every pick"}.items():
+        run = run_select(pool, memory, "--strategy", "fps")
+        assert plan in run.said
+        assert picks_of(run) == picks_of(whole)
+        assert run.peak <= ALLOWED * parse_size(memory)
+    assert whole.peak > ALLOWED * parse_size(memory)
+
+
+@pytest.mark.parametrize(("strategy", "held"), [("pr", "none"), ("fps", "none"), ("random", None)])
+def test_what_is_selected_once_more_is_planned_anew(monkeypatch, strategy, held):
+    # As an audit does: a draw needs no memory, and what it is compared with does.
+    rng = np.random.default_rng(1)
+    pool, target, train = (rng.normal(size=(n, 64)) for n in (40_000, 4, 100))
+    holdings = []
+
+    def spy(*arguments, holding, **options):
+        holdings.append(holding.pool)
+        return select_run.select(*arguments, holding=holding, **options)
+
+    options = SelectOptions(2, strategy="random")
+    request = SelectRequest(options, (pool,), (target,), (train,), memory=parse_size("175M"))
+    with SelectRun(request) as run, monkeypatch.context() as patched:
+        patched.setattr(
+            select_run, "partial", lambda _, *given, **more: partial(spy, *given, **more)
+        )
+        run.run()
+        again = run.again(replace(options, strategy=strategy))
+    assert again.options.strategy == strategy
+    assert holdings[1] == (held or holdings[0])
 
 
 @pytest.mark.slow
