@@ -14,6 +14,9 @@ _PAGE = 1000
 #: Rows that may be written side by side, a line for each column.
 _MOST_TURNED = 8
 
+#: Rows of a table that may be cut into parts below each other: as many as are seen at once.
+_MOST_STACKED = 40
+
 _GAP = "  "
 
 #: Columns of paths, which are told by their ends.
@@ -39,7 +42,7 @@ def table_lines(
     width : int, optional
         Of the terminal. Where the table is wider, names of columns take several lines and paths
         lose their beginnings; where that does not help, the columns of a few rows are written
-        below each other. Numbers are never cut.
+        below each other, and those of more rows in parts. Numbers are never cut.
 
     Yields
     ------
@@ -54,6 +57,10 @@ def table_lines(
                 turned = _turned(columns, page)
                 if turned and max(map(_length, turned)) <= (width or 0):
                     yield from ((line, False) for line in turned)
+                    return
+                stacked = _stacked(columns, page, width or 0)
+                if stacked:
+                    yield from stacked
                     return
             yield from ((line, True) for line in layout.head)
         yield from ((line, False) for line in layout.lines(page))
@@ -221,6 +228,30 @@ def _turned(columns: Sequence[str], page: list[list[Any]]) -> list[str]:
         ).rstrip()
         for name, each in zip(columns, cells, strict=True)
     ]
+
+
+def _stacked(columns: Sequence[str], page: list[list[Any]], width: int) -> list[tuple[str, bool]]:
+    """Cut a table between columns into parts that fit, each with the first column; else none."""
+    if not 0 < len(page[0]) <= _MOST_STACKED:
+        return []
+
+    def layout_of(part: list[int]) -> _Layout:
+        return _Layout([columns[i] for i in part], [page[i] for i in part], True, width)
+
+    parts = [[0]]
+    for i in range(1, len(columns)):
+        if layout_of([*parts[-1], i]).is_too_wide:
+            parts.append([0])
+        parts[-1].append(i)
+    shown: list[tuple[str, bool]] = []
+    for part in parts:
+        layout = layout_of(part)
+        if layout.is_too_wide:
+            return []
+        shown += [("", False)] if shown else []
+        shown += [(line, True) for line in layout.head]
+        shown += [(line, False) for line in layout.lines([page[i] for i in part])]
+    return shown
 
 
 def _broken(name: str, space: int) -> list[str]:

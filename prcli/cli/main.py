@@ -125,6 +125,10 @@ def main() -> NoReturn:
 
 def _run(rank: Rank) -> int:
     """Run the command that was typed, show what went wrong, and give the exit code."""
+    if "_PRCLI_COMPLETE" in os.environ:
+        from prcli.cli.completion import complete_files_too
+
+        complete_files_too()
     try:
         with orderly_exits(rank.hold), rank.ending_together():
             code: Any = cli.main(prog_name="prcli", standalone_mode=False, obj=rank.communicator)

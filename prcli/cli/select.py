@@ -219,6 +219,7 @@ def select_request(output: str | None, needs_frames: bool, choices: dict[str, An
         "checkpoint",
         "refine",
         "bound",
+        "audit",
     )
     return SelectRequest(
         options=SelectOptions(**{name: choices[name] for name in how}),

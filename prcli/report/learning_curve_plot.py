@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+#: Points of a line that are marked: of more, marks make one thick line.
+_MOST_MARKED = 60
+
 
 @dataclass(frozen=True, eq=False)
 class PlottedCurve:
@@ -72,7 +75,10 @@ def learning_curve_figure(panels: Sequence[CurvePanel]) -> Figure:
             axes.set(yscale="log" if panel.logarithmic else "linear", ylabel=panel.label)
             for number, curve in enumerate(panel.curves):
                 colour = f"C{number % 6}"
-                axes.plot(curve.n_added, curve.values, marker=".", color=colour, label=curve.label)
+                marker = "." if len(curve.n_added) <= _MOST_MARKED else None
+                axes.plot(
+                    curve.n_added, curve.values, marker=marker, color=colour, label=curve.label
+                )
                 if np.isfinite(curve.spreads).any():
                     axes.fill_between(
                         curve.n_added,

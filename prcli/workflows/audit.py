@@ -167,7 +167,7 @@ def audit(
     names: list[Strategy] = [own.strategy]
     names += [name for name in get_args(Strategy) if name != own.strategy]
     audited: list[AuditedStrategy] = []
-    with said_once():
+    with said_once(logging.WARNING):
         for number, name in enumerate(names):
             n_draws = n_seeds if name == "random" else 1
             wanted = [replace(own, strategy=name, seed=own.seed + draw) for draw in range(n_draws)]
@@ -283,6 +283,9 @@ def _say(result: Audit) -> None:
             )
     pays_until = audited.pays_until
     if pays_until is None:
+        # The first of all is no sign of what others would gain.
+        if n_picks < 2:
+            return
         logger.info(
             "the last of %d picks still gains %.3g %% of the first: more would help",
             n_picks,

@@ -6,12 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from prcli.workflows.page_content import (
-    distribution,
-    label_columns,
-    numbers,
-    plain,
-)
+from prcli.workflows.page_content import distribution, label_columns
+from prcli.workflows.result_numbers import numbers, plain
 from prcli.workflows.selection_result import SelectionResult
 from prcli.workflows.selection_words import health, number_text, objective_name
 
@@ -98,11 +94,13 @@ def _after(result: SelectionResult, n_picks: int) -> float:
 
 
 def _objective(results: Sequence[SelectionResult]) -> dict[str, object]:
+    """Give the objective over the picks; what all have where objectives differ."""
     names = {objective_name(each.report["request"]["objective"]) for each in results}
+    has_one = len(names) == 1
     series = []
     for each in results:
-        values = numbers(each.picks, "objective")
-        before = float(str(each.report["objective"]["before"]))
+        values = numbers(each.picks, "objective" if has_one else "target_pr_mean")
+        before = float(str(each.report["objective"]["before"])) if has_one else _mean_before(each)
         extra = label_columns(each)
         labels = []
         for i, (source, frame) in enumerate(_places(each)):
@@ -117,7 +115,20 @@ def _objective(results: Sequence[SelectionResult]) -> dict[str, object]:
                 "labels": labels,
             }
         )
-    return {"label": " / ".join(sorted(names)), "series": series, "note": ""}
+    if has_one:
+        return {"label": names.pop(), "series": series, "note": ""}
+    note = "The selections have different objectives: shown is what all of them do for the targets."
+    return {"label": "mean PR of the targets", "series": series, "note": note}
+
+
+def _mean_before(result: SelectionResult) -> float:
+    """Mean rigidity of the targets before any pick, weighted as that after each pick is."""
+    if result.targets is None:
+        return np.nan
+    values, weights = (numbers(result.targets, name) for name in ("pr_before", "weight"))
+    known = np.isfinite(values)
+    total = weights[known].sum()
+    return float(weights[known] @ values[known] / total) if total > 0.0 else np.nan
 
 
 def _side_by_side(results: Sequence[SelectionResult]) -> dict[str, object]:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prcli.workflows.page_facts import provenance, request_rows
-from prcli.workflows.selection_result import SelectionResult, Table
+from prcli.workflows.result_numbers import integers, numbers, plain
+from prcli.workflows.selection_result import SelectionResult
 from prcli.workflows.selection_words import (
     asked,
     chosen,
     explanation,
     health,
+    limits,
     objective_name,
     title,
 )
-
-FloatArray = NDArray[np.float64]
 
 #: Targets that a page lists at most: those with the lowest rigidity after the picks.
 MOST_TARGETS = 2000
@@ -28,6 +26,9 @@ MOST_TARGETS = 2000
 MOST_PICKS = 5000
 
 _N_BINS = 32
+
+#: Letters of a formula or a kind that a page shows.
+_LONGEST_LABEL = 120
 
 #: The column of explanations, which are long.
 _WHY = "why"
@@ -62,7 +63,7 @@ def page_content(result: SelectionResult) -> dict[str, object]:
     return {
         "kind": "selection",
         "title": title(len(report["picks"]), result.picks["source"]),
-        "sentences": [asked(report), chosen(report)],
+        "sentences": [asked(report), chosen(report), *limits(report)],
         "objective": _objective(result),
         "distribution": distribution(
             [("before the picks", "before", result), ("after the picks", "after", result)]
@@ -77,16 +78,6 @@ def page_content(result: SelectionResult) -> dict[str, object]:
     }
 
 
-def numbers(table: Table, name: str) -> FloatArray:
-    """Read a column of numbers; nan where a field is empty."""
-    return np.array([float(text) if text else np.nan for text in table[name]], dtype=np.float64)
-
-
-def plain(values: Iterable[float], digits: int = 6) -> list[float | None]:
-    """Make numbers ready for JSON, with some digits."""
-    return [float(f"{value:.{digits}g}") if math.isfinite(value) else None for value in values]
-
-
 def target_names(result: SelectionResult) -> list[str]:
     """Name the structures of the target set by index, as far as they are known."""
     table = result.targets
@@ -94,7 +85,7 @@ def target_names(result: SelectionResult) -> list[str]:
         return []
     known = dict(
         zip(
-            map(int, table["index"]),
+            integers(table, "index"),
             zip(table["source"], table["frame"], strict=True),
             strict=True,
         )
@@ -104,9 +95,15 @@ def target_names(result: SelectionResult) -> list[str]:
 
 
 def label_columns(result: SelectionResult) -> dict[str, list[str | None]]:
-    """Name formula and kind of the picks, where they are known."""
-    columns = {"formula": result.formulas, "config_type": result.kinds}
+    """Name formula and kind of the picks, where they are known; long ones by their beginnings."""
+    columns = {"formula": _cut(result.formulas), "config_type": _cut(result.kinds)}
     return {name: values for name, values in columns.items() if any(values)}
+
+
+def _cut(texts: Sequence[str | None]) -> list[str | None]:
+    """Leave the beginnings of texts that fill more than a line."""
+    long = _LONGEST_LABEL
+    return [f"{text[:long]}…" if text and len(text) > long else text for text in texts]
 
 
 def _objective(result: SelectionResult) -> dict[str, object]:
@@ -136,7 +133,10 @@ def _objective(result: SelectionResult) -> dict[str, object]:
                     "spread": plain(numbers(audit, "objective_std")[rows]),
                 }
             )
-    note = "" if audit is not None else "Baselines are drawn after a selection with --audit."
+    note = "Baselines are drawn after a selection with --audit."
+    if audit is not None:
+        n_draws = max(integers(audit, "n_runs"), default=1)
+        note = f"Band: one standard deviation of {n_draws} random draws." if n_draws > 1 else ""
     return {"label": objective_name(request["objective"]), "series": series, "note": note}
 
 
@@ -146,12 +146,14 @@ def distribution(series: Sequence[tuple[str, str, SelectionResult]]) -> dict[str
     Parameters
     ----------
     series : sequence of (label, {"before", "after"}, SelectionResult)
+        Those without targets are left out.
     """
+    series = [each for each in series if each[2].targets is not None]
     values = []
     for _, when, result in series:
         own = np.empty(0) if result.targets is None else numbers(result.targets, f"pr_{when}")
         values.append(own[np.isfinite(own) & (own > 0.0)])
-    together = np.concatenate(values)
+    together = np.concatenate([np.empty(0), *values])
     if not together.size:
         return None
     low, high = np.log10(together.min()), np.log10(together.max())
@@ -175,25 +177,27 @@ def _map(result: SelectionResult) -> dict[str, object] | None:
     if table is None or not table["set"]:
         return None
     facts = result.report.get("map") or {}
-    ranks = {int(index): rank for rank, index in enumerate(result.picks["index"], start=1)}
-    coded = {name: _coded(table[name]) for name in ("set", "source", "formula", "config_type")}
+    ranks = {index: rank for rank, index in enumerate(integers(result.picks, "index"), start=1)}
+    coded = {name: _coded(table[name]) for name in ("set", "source")}
+    coded |= {name: _coded(_cut(table[name])) for name in ("formula", "config_type")}
     return {
         "x": plain(numbers(table, "pc1"), 5),
         "y": plain(numbers(table, "pc2"), 5),
         "pr": plain(numbers(table, "pr"), 4),
-        "frame": [int(text) for text in table["frame"]],
+        "frame": integers(table, "frame"),
         "rank": [
-            ranks.get(int(index), 0) if name == "pool" else 0
-            for name, index in zip(table["set"], table["index"], strict=True)
+            ranks.get(index, 0) if name == "pool" else 0
+            for name, index in zip(table["set"], integers(table, "index"), strict=True)
         ],
         **coded,
         "gain": plain(numbers(result.picks, "gain")),
-        "shares": facts.get("variance_shares", []),
+        # What is rounding is no share.
+        "shares": [share if share > 1e-9 else 0.0 for share in facts.get("variance_shares", [])],
         "points": facts.get("points", {}),
     }
 
 
-def _coded(texts: Sequence[str]) -> dict[str, object]:
+def _coded(texts: Sequence[str | None]) -> dict[str, object]:
     known = {text: number for number, text in enumerate(dict.fromkeys(texts))}
     return {"names": list(known), "codes": [known[text] for text in texts]}
 
@@ -203,8 +207,10 @@ def _picks(result: SelectionResult, names: Sequence[str]) -> dict[str, object]:
     columns = ["rank", "source", "frame", *extra, *list(_PICK_NUMBERS)[2:]]
     if set(numbers(table, "cost").tolist()) <= {1.0}:
         columns.remove("cost")
-    if not np.isfinite(numbers(table, "target_pr_min")).any():
-        columns.remove("target_pr_min")
+    # Baselines without targets have neither gains nor leads.
+    for name in ("gain", "objective", "target_pr_min", "margin"):
+        if not np.isfinite(numbers(table, name)).any():
+            columns.remove(name)
     why = [explanation(pick, names) for pick in result.report["picks"]]
     if any(why):
         columns.append(_WHY)

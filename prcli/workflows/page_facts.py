@@ -5,6 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+#: What a report may say of limits and of searches within them.
+_LIMITS = (
+    "cost",
+    "quotas",
+    "min_distance",
+    "duplicates_within",
+    "included",
+    "n_excluded",
+    "searches",
+    "refinement",
+    "bound",
+)
+
 
 def request_rows(report: Mapping[str, Any]) -> list[list[str]]:
     """List what was asked for, option by option, and what decided the numbers."""
@@ -15,9 +28,7 @@ def request_rows(report: Mapping[str, Any]) -> list[list[str]]:
             continue
         text = ", ".join(f"{n} {kind}" for kind, n in value.items()) if name == "n_rows" else value
         rows.append([f"hessian {name}", f"{text:.6g}" if isinstance(text, float) else str(text)])
-    for name in ("cost", "quotas", "min_distance", "duplicates_within", "n_excluded"):
-        if name in report:
-            rows.append([name, _words(report[name])])
+    rows += [[name, _words(report[name])] for name in _LIMITS if name in report]
     return rows
 
 

@@ -18,6 +18,7 @@ from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.posterior import Posterior
 from prcli.numerics.rigidity import prior_shares, reciprocal, squared_norms, whiten
 from prcli.records import ALONE, Communicator, Holding, Progress, no_progress
+from prcli.wording import counted
 from prcli.workflows.budgeted_picks import pick_within_budget
 from prcli.workflows.candidate_rows import Weights, warn_about_kinds
 from prcli.workflows.constraints import Constraints, neighbours_of
@@ -308,9 +309,10 @@ def _say_unresolved(before: FloatArray, after: FloatArray) -> None:
     n_before, n_after = (int(np.count_nonzero(shares > MOSTLY)) for shares in (before, after))
     if n_before:
         logger.info(
-            "of %d targets, %d were held in place by the regularizer more than by training "
-            "structures, and %d are after the picks: their rigidities change with it",
-            len(before),
+            "of %s, %d %s held in place by the regularizer more than by training structures, and "
+            "%d after the picks: their rigidities change with it",
+            counted(len(before), "target"),
             n_before,
+            "was" if n_before == 1 else "were",
             n_after,
         )

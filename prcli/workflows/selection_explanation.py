@@ -74,7 +74,11 @@ def nearest_training(
         None if no training structure is known but by a Hessian.
     """
     n_known = sum(data.n_structures for data in train)
-    if n_known < record.n_structures:
+    if not n_known:
+        logger.info(
+            "no pick is told its nearest training structure: of these there is the Hessian only"
+        )
+    elif n_known < record.n_structures:
         logger.info(
             "the nearest training structures are among %d of %d: of the others there is the "
             "Hessian only",

@@ -41,7 +41,9 @@ def draw_comparison(results: Sequence[SelectionResult], plots: str, overwrite: b
 
 def _drawings(content: dict[str, Any]) -> dict[str, Drawing]:
     """Name what there is to draw."""
-    drawings: dict[str, Drawing] = {PLOTS[0]: lambda: _objective(content["objective"])}
+    drawings: dict[str, Drawing] = {}
+    if any(np.isfinite(_array(each["y"])).any() for each in content["objective"]["series"]):
+        drawings[PLOTS[0]] = lambda: _objective(content["objective"])
     if content.get("distribution") is not None:
         drawings[PLOTS[1]] = lambda: _distribution(content["distribution"])
     if content.get("map") is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,17 @@ from prcli.workflows.structure_labels import frame_labels
 
 #: Files that a page is made from, beside the report and the picks.
 MAP_FILE, AUDIT_FILE, VIEWER_FILE = "map.tsv", "audit.tsv", "chemiscope.json.gz"
+
+#: What a page needs of a report.
+_NEEDED = {
+    "request": ("strategy", "objective", "n_to_select", "target_per", "exclude_train"),
+    "hessian": ("n_structures", "n_features"),
+    "pool": ("n_structures", "n_candidates", "n_in_training"),
+    "targets": ("n_targets", "n_infinite"),
+    "objective": ("before", "after"),
+    "health": ("largest_relative_drift", "n_exact_gains"),
+}
+_PICK_NEEDS = ("source", "frame", "n_atoms", "objective")
 
 #: The page itself.
 PAGE_FILE = "report.html"
@@ -130,11 +142,30 @@ def _read_report(path: Path) -> dict[str, Any]:
             got=str(content.get("version")),
             remedy="use the version of prcli that wrote it",
         )
-    needed = ("request", "hessian", "pool", "targets", "objective", "picks", "stopped", "health")
-    lacking = [name for name in needed if name not in content]
+    lacking = [*_lacking(content)]
     if lacking:
-        raise FormatError("report is incomplete", where=str(path), got="no " + ", ".join(lacking))
+        listed = ", ".join(lacking[:5]) + (", ..." if len(lacking) > 5 else "")
+        raise FormatError("report is incomplete", where=str(path), got=f"no {listed}")
     return dict(content)
+
+
+def _lacking(content: dict[str, Any]) -> Iterator[str]:
+    """Name what a page needs of a report and does not find, or not of that kind."""
+    if not isinstance(content.get("stopped"), str):
+        yield "stopped"
+    for name, keys in _NEEDED.items():
+        part = content.get(name)
+        if not isinstance(part, dict):
+            yield name
+        else:
+            yield from (f"{name}.{key}" for key in keys if key not in part)
+    picks = content.get("picks")
+    if not isinstance(picks, list):
+        yield "picks"
+        return
+    for number, pick in enumerate(picks, start=1):
+        known = pick if isinstance(pick, dict) else {}
+        yield from (f"{key} of pick {number}" for key in _PICK_NEEDS if key not in known)
 
 
 def _read_labels(path: Path) -> tuple[list[str | None], list[str | None]]:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from prcli.wording import counted
+from prcli.workflows.budgeted_picks import BY_COST, SINGLE
 from prcli.workflows.health import digits_left
 
 #: What each objective is, and which way is up.
@@ -25,6 +26,15 @@ _HOW = {
     "fps": "each pick being the candidate farthest from all before (farthest point sampling)",
     "leverage": "those of the highest leverage, which looks at no target",
 }
+
+#: How the kept one of several searches within a budget has chosen.
+_SEARCHES = {
+    BY_COST: "each pick being the candidate that raises it most for its cost at its turn",
+    SINGLE: "the one candidate that raises it most",
+}
+
+#: Objectives of which a multiple means something: others are logarithms or negative.
+_RATIOS = ("mean-pr", "min-pr")
 
 _STOPPED = {
     "n_to_select": "",
@@ -88,20 +98,37 @@ def chosen(report: Mapping[str, Any]) -> str:
     n_atoms = sum(pick["n_atoms"] for pick in picks)
     text = (
         f"Chosen: {counted(len(picks), 'structure')} with {counted(n_atoms, 'atom')}, "
-        f"{_HOW.get(request['strategy'], request['strategy'])}"
+        f"{_how(report)}"
     )
     if not math.isnan(_float(before)):
         text += (
             f"; the {objective_name(request['objective'])} goes from {number_text(before)} to "
             f"{number_text(after)}"
         )
-    if _is_number(before) and _is_number(after) and before > 0.0:
+    has_ratio = request["objective"] in _RATIOS and _is_number(before) and _is_number(after)
+    if has_ratio and before > 0.0:
         text += f", {after / before:.3g} times as high"
     reached = _reached(report)
     if reached:
         text += f". {reached}"
     ending = _STOPPED.get(report["stopped"], f"It stopped by {report['stopped']}.")
     return f"{text.removesuffix('.')}. {ending}".strip()
+
+
+def limits(report: Mapping[str, Any]) -> Iterator[str]:
+    """Yield sentences on how much better another selection could be, where that is known."""
+    bound = report.get("bound")
+    if bound is None:
+        return
+    others = "within the budget" if report.get("cost", {}).get("budget") else "of as many"
+    text = (
+        f"No set {others} gains more than {number_text(bound['gain'])}; this one gains at least "
+        f"{100 * _float(bound['share']):.3g} % of what the best possible one does"
+    )
+    left_out = {"quotas", "min_distance", "duplicates_within"} & report.keys()
+    if left_out and not bound["counts_quotas"]:
+        text += ", with quotas and distances left out of that bound"
+    yield f"{text}."
 
 
 def health(report: Mapping[str, Any]) -> Iterator[str]:
@@ -117,7 +144,10 @@ def health(report: Mapping[str, Any]) -> Iterator[str]:
     drift = _float(found["largest_relative_drift"])
     if targets["n_targets"]:
         yield (
-            "Rigidities of the targets, updated pick by pick, differ from those of a fresh "
+            "Rigidities of the targets, updated pick by pick, are those of a fresh factorization "
+            "after the last pick."
+            if drift == 0.0
+            else "Rigidities of the targets, updated pick by pick, differ from those of a fresh "
             f"factorization after the last pick by {drift:.1e} at most, relative to them."
         )
         held = found.get("targets_held_mostly_by_the_regularizer")
@@ -132,10 +162,11 @@ def health(report: Mapping[str, Any]) -> Iterator[str]:
         left = "left out" if report["request"]["exclude_train"] else "candidates all the same"
         known = counted(report["pool"]["n_in_training"], "structure")
         yield f"{known} of the pool stand in the training set already, {left}."
-    yield (
-        f"{counted(found['n_exact_gains'], 'gain')} had to be computed with care, so that "
-        "errors of rounding decide no pick."
-    )
+    if report["request"]["strategy"] == "pr":
+        yield (
+            f"{counted(found['n_exact_gains'], 'gain')} had to be computed with care, so that "
+            "errors of rounding decide no pick."
+        )
 
 
 def explanation(pick: Mapping[str, Any], targets: Sequence[str]) -> str:
@@ -177,12 +208,24 @@ def number_text(value: object) -> str:
     return f"{value:.3g}" if _is_number(value) else str(value)
 
 
+def _how(report: Mapping[str, Any]) -> str:
+    """Say how picks were found."""
+    strategy = report["request"]["strategy"]
+    kept = next((each["name"] for each in report.get("searches", ()) if each["is_kept"]), "")
+    how = str(_SEARCHES.get(kept, _HOW.get(strategy, strategy)))
+    n_exchanges = report.get("refinement", {}).get("n_exchanges", 0)
+    return f"{how}, with {counted(n_exchanges, 'exchange')} afterwards" if n_exchanges else how
+
+
 def _held(held: Mapping[str, int], n_targets: int) -> str:
     if not (held["before"] or held["after"]):
-        return f"Training rows determine all {n_targets} targets more than the regularizer does."
+        all_targets = "the target" if n_targets == 1 else f"all {n_targets} targets"
+        return f"Training rows determine {all_targets} more than the regularizer does."
+    were = "was" if held["before"] == 1 else "were"
     return (
-        f"Of {n_targets} targets, {held['before']} were held in place by the regularizer more than "
-        f"by training structures before the picks, and {held['after']} are after them: their "
+        f"Of {counted(n_targets, 'target')}, {held['before']} {were} held in place by the "
+        f"regularizer more than by training structures before the picks, and {held['after']} "
+        f"{'is' if held['after'] == 1 else 'are'} after them: their "
         "rigidities change with the regularizer, so take them as low rather than by their number."
     )
 

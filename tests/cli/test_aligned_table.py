@@ -79,6 +79,19 @@ def test_few_rows_that_do_not_fit_are_turned():
         assert lines(list(few), few, width=width) == lines(list(few), few)
 
 
+def test_more_rows_that_do_not_fit_are_cut_between_columns():
+    more = {name: np.arange(12) * 1000 for name in ("rank", "first", "second", "third")}
+    shown = lines(list(more), more, width=21)
+    assert [shown[0].split(), shown[14].split()] == [["rank", "first", "second"], ["rank", "third"]]
+    assert shown[13] == ""
+    assert shown[15:] == [f"{1000 * i:5d}  {1000 * i:5d}" for i in range(12)]
+    assert max(map(len, shown)) <= 21
+    # Not where a part is too wide all the same, nor where there are more rows than one sees.
+    assert lines(list(more), more, width=9) == lines(list(more), more)
+    many = {name: np.arange(41) for name in ("rank", "first", "second", "third")}
+    assert lines(list(many), many, width=15) == lines(list(many), many)
+
+
 def test_long_tables_are_written_as_they_come():
     taken = 0
 

@@ -198,3 +198,18 @@ def test_words_are_completed(typed, completed, monkeypatch, prcli):
     monkeypatch.setenv("COMP_WORDS", typed)
     monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
     assert f"plain,{completed}" in prcli().text.splitlines()
+
+
+@pytest.mark.parametrize("typed", ["prcli score tra", "prcli select --train tra", "prcli report o"])
+def test_files_are_completed_where_no_words_are_known(typed, monkeypatch, prcli):
+    monkeypatch.setenv("_PRCLI_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    assert prcli().text.splitlines() == [f"file,{typed.split()[-1]}"]
+
+
+def test_no_file_is_completed_for_an_unknown_option(monkeypatch, prcli):
+    monkeypatch.setenv("_PRCLI_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "prcli select --nothing")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert prcli().text.strip() == ""

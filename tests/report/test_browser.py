@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from prcli.report.page import render_page
+
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "sample_data"
 #: What somebody may have written into comment lines.
@@ -222,6 +224,26 @@ def test_histogram_counts_targets(opened):
     told = told_over(opened(), "#distribution svg", 4, 1000)
     for when in (1, 2):
         assert sum(int(lines[when].split(": ")[1]) for lines in told) == 24
+
+
+def test_numbers_of_a_narrow_axis_differ(browser, tmp_path):
+    content = {
+        "kind": "selection", "title": "t", "sentences": [], "health": [], "request": [],
+        "objective": {"label": "o", "note": "", "series": []},
+        "distribution": {
+            "edges": [-0.1922, -0.1862, -0.1803], "series": [{"name": "before", "counts": [1, 1]}]
+        },
+        "picks": {"columns": [], "rows": [[]]},
+    }  # fmt: skip
+    (tmp_path / "page.html").write_text(render_page(content), encoding="utf-8")
+    page = browser.new_page()
+    page.goto((tmp_path / "page.html").as_uri())
+    page.wait_for_selector("html[data-state=ready]")
+    texts = page.locator("#distribution svg text[text-anchor=middle]").all_text_contents()
+    numbers = [text for text in texts if text[0].isdigit()]
+    assert len(set(numbers)) == len(numbers) >= 2
+    assert page.locator("#picks .bar").inner_text().strip() == "1 pick"
+    page.close()
 
 
 def test_phone_needs_no_sideways_scrolling(opened):

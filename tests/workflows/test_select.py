@@ -301,7 +301,7 @@ def test_targets_that_only_the_regularizer_holds_are_counted(caplog):
     assert selection.indices.tolist() == [1]
     assert selection.target_prior_share_before == pytest.approx([1.0], rel=1e-12)
     assert selection.target_prior_share_after[0] < 0.01
-    assert "of 1 targets, 1 were held in place by the regularizer" in caplog.text
+    assert "of 1 target, 1 was held in place by the regularizer" in caplog.text
 
 
 @pytest.mark.parametrize("n", [1, 3])

@@ -37,6 +37,15 @@ function decades(low, high) {
   return inside.length >= 2 ? inside : ticks(low, high, 3);
 }
 
+// Values of a logarithmic axis, with as many digits as tell them apart.
+function powers(exponents) {
+  for (let digits = 2; digits < 6; digits++) {
+    const texts = exponents.map((k) => show(10 ** k, digits));
+    if (new Set(texts).size === texts.length) return exponents.map((k, i) => [k, texts[i]]);
+  }
+  return exponents.map((k) => [k, show(10 ** k, 6)]);
+}
+
 // A chart of a width: a group to draw in, and functions from values to places.
 function frame(node, { x, y, height, xLabel, yLabel, xTicks, yTicks, label }) {
   const width = Math.max(280, node.clientWidth);

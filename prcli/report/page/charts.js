@@ -22,7 +22,7 @@ function lineChart(section, content, linesOf) {
     const pad = 0.04 * (of(most) - of(least)) || 0.5;
     const y = [of(least) - pad, of(most) + pad];
     const yTicks = log
-      ? decades(...y).map((k) => [k, show(10 ** k, 2)])
+      ? powers(decades(...y))
       : ticks(...y).map((v) => [v, show(v)]);
     const xTicks = ticks(0, longest).filter(Number.isInteger).map((v) => [v, show(v)]);
     const { svg, place } = frame(node, {
@@ -96,7 +96,7 @@ function histogram(section, content) {
     const x = [edges[0], edges[edges.length - 1]];
     const { svg, place } = frame(node, {
       x, y: [0, most * 1.04], height: 260, label: "distribution of the rigidities of the targets",
-      xTicks: decades(...x).map((k) => [k, show(10 ** k, 2)]),
+      xTicks: powers(decades(...x)),
       yTicks: ticks(0, most * 1.04, 5).filter(Number.isInteger).map((v) => [v, show(v)]),
       xLabel: "PR of a target", yLabel: "targets",
     });

@@ -168,7 +168,9 @@ function mapNote(content) {
   const thinned = Object.entries(content.points).filter(([, each]) => each.shown < each.of)
     .map(([name, each]) => `${each.shown} of ${each.of} of the ${name} set`);
   const shown = thinned.length ? ` Thinned evenly: it shows ${thinned.join(", ")}.` : "";
+  const unknown = content.set.names.includes("train") ? ""
+    : " The training set is not on it: of it there is the Hessian only.";
   return "Structures by the principal components of the whitened features of what is shown: there "
     + "the length of a structure's row is 1/√PR, so that what the training set does not know lies "
-    + `far out. Drag a box to enlarge it.${shown}`;
+    + `far out. Drag a box to enlarge it.${shown}${unknown}`;
 }

@@ -38,7 +38,7 @@ function table(section, content, unit) {
     ]));
     more.hidden = passing.length <= limit;
     const part = passing.length < rows.length ? `${passing.length} of ` : "";
-    count.textContent = `${part}${rows.length} ${unit}`
+    count.textContent = `${part}${rows.length} ${rows.length === 1 ? unit.slice(0, -1) : unit}`
       + (more.hidden ? "" : `, the first ${limit} shown`);
   }
 

@@ -5,6 +5,9 @@ function viewer(section, dataset) {
   const source = byId("chemiscope");
   const sets = dataset.properties.set ? dataset.properties.set.values : [];
   const what = sets.includes("target") ? "picks and targets" : "picks";
+  const colours = dataset.properties.LPR ? "their local rigidity (LPR)."
+    : "element: their local rigidities (LPR) need features of atoms, in all sets (--keep-features "
+    + "keeps those that --featurizer computes).";
   section.hidden = false;
   if (!source) {
     box.replaceChildren(make("p", { class: "note" },
@@ -14,8 +17,8 @@ function viewer(section, dataset) {
   }
   const start = make("button", { type: "button" }, "show the structures");
   const note = make("p", { class: "note" },
-    `${dataset.structures.length} ${what}; atoms are coloured by their local rigidity (LPR) where that is `
-    + "known. By chemiscope (BSD-3-Clause), inside this file.");
+    `${dataset.structures.length} ${what}; atoms are coloured by ${colours} By chemiscope `
+    + "(BSD-3-Clause), inside this file.");
   box.replaceChildren(start, note);
   start.addEventListener("click", async () => {
     start.remove();
