@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from prcli.workflows.calibrate_options import CalibrateOptions
     from prcli.workflows.compare import Comparison
     from prcli.workflows.compare_api import compare
+    from prcli.workflows.compute_request import ComputeRequest
     from prcli.workflows.constraint_options import ConstraintOptions
     from prcli.workflows.embed_api import embed
     from prcli.workflows.embedding import Embedding
     from prcli.workflows.ensemble import Ensemble
     from prcli.workflows.ensemble_api import ensemble
     from prcli.workflows.ensemble_options import EnsembleOptions
+    from prcli.workflows.features_compute import compute_features
     from prcli.workflows.features_import import import_features
     from prcli.workflows.hessian_api import hessian
     from prcli.workflows.hessian_options import HessianOptions
@@ -53,6 +55,7 @@ __all__ = [
     "CalibrateOptions",
     "Calibration",
     "Comparison",
+    "ComputeRequest",
     "ConstraintOptions",
     "Embedding",
     "Ensemble",
@@ -74,6 +77,7 @@ __all__ = [
     "WriteOptions",
     "calibrate",
     "compare",
+    "compute_features",
     "embed",
     "ensemble",
     "hessian",
@@ -90,6 +94,7 @@ _HOMES = {
     "CalibrateOptions": "prcli.workflows.calibrate_options",
     "Calibration": "prcli.workflows.calibrate",
     "Comparison": "prcli.workflows.compare",
+    "ComputeRequest": "prcli.workflows.compute_request",
     "ConstraintOptions": "prcli.workflows.constraint_options",
     "Embedding": "prcli.workflows.embedding",
     "Ensemble": "prcli.workflows.ensemble",
@@ -111,6 +116,7 @@ _HOMES = {
     "WriteOptions": "prcli.workflows.write_options",
     "calibrate": "prcli.workflows.calibrate_api",
     "compare": "prcli.workflows.compare_api",
+    "compute_features": "prcli.workflows.features_compute",
     "embed": "prcli.workflows.embed_api",
     "ensemble": "prcli.workflows.ensemble_api",
     "hessian": "prcli.workflows.hessian_api",

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 import prcli
-from prcli.workflows.embed_request import EmbedRequest
-from prcli.workflows.inputs import InputOptions
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPE = ROOT / "configs/recipes/embed"
@@ -44,22 +42,22 @@ def soap(max_radial, max_angular):
     import tomllib
 
     hypers = tomllib.loads((RECIPE / "soap.toml").read_text())
+    del hypers["featurizer"]
     hypers["basis"] = {
         "type": "TensorProduct",
         "max_angular": max_angular,
         "radial": {"type": "Gto", "max_radial": max_radial},
     }
-    return InputOptions(featurizer=hypers)
+    return hypers
 
 
 def test_embedded_structures_teach_most_and_periodic_ones_more_and_more(figure5, large, tmp_path):
-    inputs = soap(6, 4)
+    hypers = soap(6, 4)
     train = [ROOT / f"sample_data/{name}.xyz" for name in ("train", "pool", "target")]
+    inputs = prcli.InputOptions(featurizer={"featurizer": "soap", **hypers})
     record = prcli.hessian(train, inputs=inputs, regularizer="auto")
-    request = EmbedRequest(
-        str(large), crystal="C:diamond:3.567", n_draws=5, lowest=6, hessian=record, inputs=inputs
-    )
-    curves = figure5.growth(request)
+    wanted = {"crystal": "C:diamond:3.567", "n_draws": 5, "lowest": 6}
+    curves = figure5.growth(large, record, hypers, **wanted)
     one, five = ({name: c[:, n].mean() for name, c in curves.items()} for n in (0, 4))
     assert max(one["whole"], one["carve"]) < min(one["periodic"], one["high-symmetry"])
     # The same structure again teaches next to nothing.
@@ -71,27 +69,38 @@ def test_embedded_structures_teach_most_and_periodic_ones_more_and_more(figure5,
     assert [line.split("\t")[0] for line in lines[1:]] == list(figure5.STRATEGIES)
     figure5.plot(curves, tmp_path / "figure5.png")
     assert (tmp_path / "figure5.png").stat().st_size > 10_000
+    # For one structure at a time, the mean over all draws is what `prcli embed` gives.
+    embedding = prcli.embed(large, hessian=record, inputs=inputs, **wanted)
+    for name in ("carve", "periodic", "high-symmetry"):
+        gains = [
+            np.mean([s.gain for s in embedding.small if (s.name, s.centre) == (name, centre)])
+            for centre in embedding.centres
+        ]
+        np.testing.assert_allclose(curves[name][:, 0], gains, rtol=1e-6)
+    assert one["whole"] == pytest.approx(embedding.whole_gain, rel=1e-6)
 
 
-def test_growth_is_that_of_hessians_with_the_structures(figure5):
-    """One by one, or all at once, by a factorization of its own."""
-    from types import SimpleNamespace
-
-    from prcli.numerics.rigidity import rigidities
-    from prcli.workflows.model import posterior
-
+def test_lprs_are_those_of_hessians_with_the_structures(figure5):
+    """All at once, by an inverse."""
     rng = np.random.default_rng(0)
-    record = prcli.hessian(rng.normal(size=(30, 6)), regularizer=1e-2)
-    row = rng.normal(size=6)
-    before, added = [rng.normal(size=(1, 6))], [rng.normal(size=(2, 6)) for _ in range(3)]
-    found = figure5.curve(SimpleNamespace(record=record), row, before, added)
-    state = posterior(record)
-    (first,) = rigidities(row[None], state.factor())
-    state.add(before[0])
-    for rows, growth in zip(added, found, strict=True):
-        state.add(rows)
-        (now,) = rigidities(row[None], state.factor())
-        assert growth == pytest.approx(now / first - 1.0, rel=1e-9)
+    rows, atom = rng.normal(size=(30, 6)), rng.normal(size=6)
+    record = prcli.hessian(rows, regularizer=1e-2)
+    first, added = [rng.normal(size=6)], list(rng.normal(size=(3, 6)))
+    found = figure5.lprs_with(record, atom, first, added)
+    for n_added, lpr in enumerate(found, start=1):
+        scaled = np.vstack([rows, *first, *added[:n_added]]) / record.scale
+        inverse = np.linalg.inv(scaled.T @ scaled + 1e-2 * np.eye(6))
+        own = atom / record.scale
+        assert lpr == pytest.approx(1.0 / (own @ inverse @ own), rel=1e-9)
+
+
+def test_orders_begin_with_different_structures(figure5):
+    rows = list(np.eye(4))
+    assert [order[0].argmax() for order in figure5.orders(rows, 2)] == [0, 2]
+    assert len(figure5.orders(rows, 9)) == 4
+    assert all(sorted(row.argmax() for row in order) == [0, 1, 2, 3]
+               for order in figure5.orders(rows, 4))  # fmt: skip
+    assert len(figure5.orders([rows[0]] * 4, 3)) == 1
 
 
 def test_settings_of_the_recipe_are_those_that_it_speaks_of():

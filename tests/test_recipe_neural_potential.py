@@ -98,6 +98,8 @@ def test_what_is_left_on_disk_gives_commands_the_same_numbers(folder, found):
     lpr = prcli.score(out / "epoch-5.hessian", out / "epoch-5.test.h5", per="atom").rigidity
     position = found.epochs.names.index("epoch-5")
     assert np.array_equal(lpr, found.epochs.dynamics.rigidities[position])
+    # The last layer has a bias.
+    assert prcli.read_hessian(out / "epoch-5.hessian").intercept.kind == "atom"
 
 
 def test_local_energies_of_the_data_sum_to_the_energy(folder):

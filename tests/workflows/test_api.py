@@ -24,6 +24,7 @@ PUBLIC = [
     "CalibrateOptions",
     "Calibration",
     "Comparison",
+    "ComputeRequest",
     "ConstraintOptions",
     "Embedding",
     "Ensemble",
@@ -45,6 +46,7 @@ PUBLIC = [
     "WriteOptions",
     "calibrate",
     "compare",
+    "compute_features",
     "embed",
     "ensemble",
     "hessian",
@@ -238,6 +240,23 @@ def test_import_and_open():
     with prcli.open_store("o.h5") as store:
         assert isinstance(store, prcli.FeatureStore)
         assert store.n_structures == summary.n_structures == 9
+
+
+def test_computed_features_are_those_of_the_function(monkeypatch):
+    from ase import Atoms
+    from ase.io import write
+
+    text = "import numpy as np\n\n\ndef positions(frames):\n"
+    text += "    return np.concatenate([atoms.positions for atoms in frames])\n"
+    Path("own.py").write_text(text)
+    monkeypatch.syspath_prepend(".")
+    frames = [Atoms("H" * n, np.arange(3.0 * n).reshape(n, 3)) for n in (1, 3)]
+    write("two.xyz", frames, format="extxyz")
+    request = prcli.ComputeRequest("python:own:positions", "two.xyz", "o.h5")
+    summary = prcli.compute_features(request)
+    with prcli.open_store("o.h5") as store:
+        assert store.n_structures == summary.n_structures == 2
+        assert store.structures.read(0, 2).tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
 
 
 def test_hessian_takes_weights_a_prior_and_a_loss():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -77,9 +78,9 @@ def write_sets(folder, n_candidates, n_features, n_targets):
                 store.write_structures(start, rows)
 
 
-def run_select(folder, memory, *arguments):
+def start_select(folder, memory, *arguments):
     sets = [f"--{name}={folder / name}.h5" for name in ("train", "target", "pool")]
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-c", SCRIPT, "select", *sets, "-n", "6", "--memory", memory]
         + ["--threads", "1", "-v", *arguments],
         capture_output=True,
@@ -87,6 +88,10 @@ def run_select(folder, memory, *arguments):
         check=False,
         timeout=600,
     )
+
+
+def run_select(folder, memory, *arguments):
+    done = start_select(folder, memory, *arguments)
     assert done.returncode == 0, done.stderr
     *said, peak = done.stderr.splitlines()
     return Run(done.stdout, "\n".join(said), json.loads(peak))
@@ -109,7 +114,7 @@ def pool(tmp_path_factory):
     ("objective", "plans"),
     [
         ("mean-pr", {"360M": "in float32", "250M": "pool read again at every pick"}),
-        ("mean-variance", {"300M": "in float32", "210M": "pool read again at every pick"}),
+        ("mean-variance", {"380M": "in float32", "210M": "pool read again at every pick"}),
         ("log-det", {"210M": "pool read again at every pick"}),
     ],
 )
@@ -128,7 +133,7 @@ def test_memory_is_obeyed(pool, objective, plans):
 def test_memory_is_obeyed_by_farthest_points(pool):
     whole = run_select(pool, "4G", "--strategy", "fps")
     assert "plan: pool 195.3 MiB in float64" in whole.said
-    for memory, plan in {"310M": "in float32", "210M": "pool read again at every pick"}.items():
+    for memory, plan in {"380M": "in float32", "210M": "pool read again at every pick"}.items():
         run = run_select(pool, memory, "--strategy", "fps")
         assert plan in run.said
         assert picks_of(run) == picks_of(whole)
@@ -157,6 +162,34 @@ def test_what_is_selected_once_more_is_planned_anew(monkeypatch, strategy, held)
         again = run.again(replace(options, strategy=strategy))
     assert again.options.strategy == strategy
     assert holdings[1] == (held or holdings[0])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        # Everything is whitened anew for every exchange, and nothing of it is to stay.
+        "--refine 1 --bound",
+        "--objective log-det --min-distance 0.2 --budget 100 --cost n_atoms**2/n_atoms",
+        "--strategy fps --at-most n_atoms=2:100 --where n_atoms>1",
+        "--strategy leverage",
+    ],
+)
+def test_what_a_refusal_asks_for_does(pool, arguments):
+    refused = start_select(pool, "50M", *arguments.split())
+    assert "does not fit into memory" in refused.stderr
+    memory = re.search(r"give --memory (\d+M)", refused.stderr)[1]
+    run = run_select(pool, memory, *arguments.split())
+    assert len(picks_of(run)) == 7
+    assert run.peak <= ALLOWED * parse_size(memory)
+
+
+def test_an_audit_is_refused_before_it_starts(pool, tmp_path):
+    random = ["--strategy", "random"]
+    alone = start_select(pool, "190M", *random)
+    assert alone.returncode == 0, alone.stderr
+    refused = start_select(pool, "190M", *random, "-o", str(tmp_path / "out"), "--audit")
+    assert "does not fit into memory" in refused.stderr
+    assert not os.listdir(tmp_path)
 
 
 @pytest.mark.slow

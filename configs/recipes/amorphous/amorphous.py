@@ -21,10 +21,9 @@ from pathlib import Path
 import numpy as np
 
 import prcli
-from prcli.workflows.inputs import InputOptions
 
 HERE = Path(__file__).resolve().parent
-SAMPLE = HERE.parents[2] / "sample_data"
+SAMPLE = (HERE / "../../../sample_data").resolve()  # in a checkout of the repository
 GRAM_PER_CM3 = 1.66053906660  # u/Å³ in g/cm³
 
 #: Silicon: the first structures of fourfold.xyz to train on, as many added of either kind, and
@@ -76,7 +75,7 @@ def learn(
     train: Paths,
     added: Mapping[str, Paths],
     test: Paths,
-    inputs: InputOptions,
+    inputs: prcli.InputOptions,
     bond: float,
     regularizer: float | str | None = None,
 ) -> Outcome:
@@ -119,7 +118,7 @@ def silicon(folder: Path, regularizer: float | str | None = None) -> Outcome:
         [f"{fourfold}@:{N_TRAIN}"],
         {"fourfold": [f"{fourfold}@{N_TRAIN}:{end}"], "defects": [f"{defects}@:{N_ADDED}"]},
         [f"{defects}@{N_ADDED}:{N_ADDED + N_TEST}"],
-        InputOptions(featurizer=str(HERE / "soap-silicon.toml")),
+        prcli.InputOptions(featurizer=str(HERE / "soap-silicon.toml")),
         SILICON_BOND,
         regularizer,
     )
@@ -130,10 +129,11 @@ def carbon(
     seed: int = 0,
     regularizer: float | str | None = None,
     folds: Sequence[int] = range(N_FOLDS),
+    sample: Path = SAMPLE,
 ) -> Outcome:
     """Amorphous cells of the sample data, and what crystals add; every cell is scored once."""
     crystals = write_crystals(folder, seed)
-    bulk = [SAMPLE / "train.xyz", SAMPLE / "pool.xyz"]
+    bulk = [sample / "train.xyz", sample / "pool.xyz"]
     outcomes = []
     for fold in folds:
         kept = [k for k in range(N_FOLDS) if k != fold]
@@ -142,7 +142,7 @@ def carbon(
                 [f"{path}@{k}::{N_FOLDS}" for path in bulk for k in kept],
                 {name: [path] for name, path in crystals.items()},
                 [f"{path}@{fold}::{N_FOLDS}" for path in bulk],
-                InputOptions(featurizer="soap"),
+                prcli.InputOptions(featurizer="soap"),
                 CARBON_BOND,
                 regularizer,
             )
@@ -255,14 +255,21 @@ def main() -> None:
     """Compute, print and draw."""
     parser = argparse.ArgumentParser(description="LPR of amorphous silicon and carbon.")
     parser.add_argument("folder", type=Path, help="what make_silicon.py has written")
+    parser.add_argument("--sample-data", type=Path, default=SAMPLE, help="of the repository")
     parser.add_argument("--seed", type=int, default=0, help="of the displacements in crystals")
     parser.add_argument("--regularizer", type=float, help="1e-5 by default")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    if not (options.folder / "fourfold.xyz").is_file():
+        parser.error(f"{options.folder} holds no silicon: run make_silicon.py first")
+    if not (options.sample_data / "train.xyz").is_file():
+        parser.error(f"{options.sample_data} is not there: --sample-data says where it is")
     of_silicon = silicon(options.folder, options.regularizer)
     print(f"# silicon\n{table(of_silicon, groups_of_coordinations(of_silicon, COORDINATIONS))}")
     with tempfile.TemporaryDirectory() as folder:
-        of_carbon = carbon(Path(folder), options.seed, options.regularizer)
+        of_carbon = carbon(
+            Path(folder), options.seed, options.regularizer, sample=options.sample_data
+        )
     print(f"# carbon\n{table(of_carbon, groups_of_densities(of_carbon))}")
     print(table(of_carbon, groups_of_coordinations(of_carbon, CARBON_COORDINATIONS)))
     if options.plot is not None:

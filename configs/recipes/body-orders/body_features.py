@@ -293,6 +293,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Features of body orders 2 to 5.")
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
+    if not (folder / "pentamers.xyz").is_file():
+        parser.error(f"{folder} holds no clusters: run make_clusters.py first")
     others = sorted({path.stem for path in folder.glob("*.xyz")} - {"pentamers"})
     for kind in KINDS:
         (folder / kind).mkdir(exist_ok=True)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.linalg import lstsq
 
 import prcli
-from prcli.numerics.refit import Regression
 from prcli.report.style import REFERENCE, style
 
 if TYPE_CHECKING:
@@ -93,15 +93,16 @@ def rows_of(path: Path, kept: slice = slice(None)) -> tuple[np.ndarray, np.ndarr
 
 def fit(arguments: Sequence[str], regularizer: float) -> np.ndarray:
     """Weights of the ridge regression that has the Hessian of these arguments."""
-    regression = None
+    parts = []
     for argument in arguments:
         path, _, n_left = argument.partition("@:")
-        rows, energies = rows_of(Path(path), slice(int(n_left) if n_left else None))
-        regression = regression or Regression(rows.shape[1])
-        regression.add_rows(rows, energies)
-    assert regression is not None
-    regression.add_prior(np.ones(regression.n_columns), regularizer)
-    return regression.fit().weights
+        parts.append(rows_of(Path(path), slice(int(n_left) if n_left else None)))
+    rows, energies = (np.concatenate(each) for each in zip(*parts, strict=True))
+    n_columns = rows.shape[1]
+    # The prior as rows of energy zero, so that no digits are lost in a product of rows.
+    rows = np.vstack([rows, np.sqrt(regularizer) * np.eye(n_columns)])
+    energies = np.concatenate([energies, np.zeros(n_columns)])
+    return lstsq(rows, energies, lapack_driver="gelsy")[0]
 
 
 def learn(folder: Path, regularizer: float | str = "auto") -> Stages:
@@ -226,6 +227,8 @@ def main() -> None:
     parser.add_argument("--regularizer", default="auto")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    if not all((options.folder / kind).is_dir() for kind in KINDS):
+        parser.error(f"{options.folder} holds no features: run body_features.py first")
     given = options.regularizer
     regularizer = given if given == "auto" else float(given)
     found = {kind: learn(options.folder / kind, regularizer) for kind in KINDS}

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 SEED = 0
 ELECTRON_TEMPERATURE = 5000.0  # K
@@ -73,7 +74,8 @@ def energy(positions: np.ndarray) -> float:
     calculator.set("temperature", ELECTRON_TEMPERATURE * _KELVIN)
     calculator.set("max-iter", 500)
     calculator.set("verbosity", 0)
-    return float(calculator.singlepoint().get("energy")) * _HARTREE
+    with threadpool_limits(1):  # several only wait for each other on so few atoms
+        return float(calculator.singlepoint().get("energy")) * _HARTREE
 
 
 def frames(clusters: Sequence[np.ndarray]) -> str:

@@ -13,24 +13,46 @@ as added with the first structure that is embedded in it.
 from __future__ import annotations
 
 import argparse
+import tempfile
+import tomllib
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import prcli
-from prcli.workflows.embed import embed
-from prcli.workflows.embed_features import LargeFeatures, Model, make_model
-from prcli.workflows.embed_gains import Gains, centre_rows, describe_small, row_of_mean
-from prcli.workflows.embed_request import EmbedRequest
-from prcli.workflows.embedding import Embedding
-from prcli.workflows.inputs import InputOptions
 
 STRATEGIES = ("whole", "carve", "periodic", "high-symmetry")
+MARKERS = "osD^"
+SETTINGS = Path(__file__).resolve().with_name("soap.toml")
 
 
-def growth(request: EmbedRequest, n_orders: int = 5) -> dict[str, np.ndarray]:
+def growth(
+    large: Path,
+    record: prcli.HessianRecord,
+    hypers: Mapping[str, Any],
+    *,
+    crystal: str,
+    n_draws: int,
+    lowest: int,
+    buffer: float = 0.0,
+    n_orders: int = 5,
+) -> dict[str, np.ndarray]:
     """Add structures one by one, in several orders, since single ones differ a lot.
+
+    Parameters
+    ----------
+    large : path
+        A structure of many atoms.
+    record : HessianRecord
+        Of energies per atom.
+    hypers : mapping
+        Settings of the SOAP features of `record`.
+    crystal, n_draws, lowest, buffer : optional
+        As in `prcli.embed`.
+    n_orders : int
 
     Returns
     -------
@@ -38,72 +60,92 @@ def growth(request: EmbedRequest, n_orders: int = 5) -> dict[str, np.ndarray]:
         LPR after 1 to N structures over LPR before, minus 1, for each of K atoms; the mean over
         the orders.
     """
-    embedding = embed(request)
-    structures = [embedding.structure, embedding.crystal]
-    model = make_model(request.hessian, request.inputs, structures)
-    large = LargeFeatures(model, embedding.structure, embedding.geometry.cutoff, lambda *_: None)
-    rows = target_rows(model, large, embedding)
-    blocks = added_rows(model, large, embedding)
-    crystal = describe_small(model, embedding.crystal.atoms, "crystal").rows
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        store = describe(large, folder / "large.h5", hypers)
+        embedding = prcli.embed(
+            large,
+            lpr=prcli.score(record, store, per="atom").rigidity,
+            lowest=lowest,
+            cutoff=hypers["cutoff"]["radius"],
+            buffer=buffer,
+            crystal=crystal,
+            n_draws=n_draws,
+            output=str(folder / "small.xyz"),
+        )
+        (whole,), atoms = rows_of(store)
+        small, _ = rows_of(describe(folder / "small.xyz", folder / "small.h5", hypers))
+    draws = defaultdict(list)
+    for structure, row in zip(embedding.small, small, strict=True):
+        draws[structure.name, structure.centre].append(row)
     curves = defaultdict(list)
-    for centre, row in zip(embedding.centres, rows, strict=True):
+    for centre in embedding.centres:
+        before = lpr_of(record, atoms[centre])
+        rows = {
+            "whole": [whole] * n_draws,
+            "carve": draws["carve", centre] * n_draws,
+            "periodic": draws["periodic", centre],
+            "high-symmetry": draws["high-symmetry", centre],
+        }
         for strategy in STRATEGIES:
-            before = [crystal] if strategy == "high-symmetry" else []
-            rows_in_order = orders(blocks[strategy, centre], n_orders)
-            each = [curve(model, row, before, added) for added in rows_in_order]
+            first = draws["crystal", None] if strategy == "high-symmetry" else []
+            each = [
+                [lpr / before - 1.0 for lpr in lprs_with(record, atoms[centre], first, order)]
+                for order in orders(rows[strategy], n_orders)
+            ]
             curves[strategy].append(np.mean(each, axis=0))
     return {strategy: np.array(curves[strategy]) for strategy in STRATEGIES}
 
 
-def orders(blocks: list[np.ndarray], n_orders: int) -> list[list[np.ndarray]]:
+def describe(structures: Path, store: Path, hypers: Mapping[str, Any]) -> Path:
+    """Compute the features of a file of structures."""
+    prcli.compute_features(prcli.ComputeRequest("soap", str(structures), str(store), hypers))
+    return store
+
+
+def rows_of(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Mean features of structures, (S, D), and features of atoms, (N, D), of a store."""
+    with prcli.open_store(path) as store:
+        n_atoms = int(store.n_atoms.sum())
+        return store.structures.read(0, store.n_structures), store.atoms.read(0, n_atoms)
+
+
+def orders(rows: list[np.ndarray], n_orders: int) -> list[list[np.ndarray]]:
     """Orders that begin with different structures; one where all are the same."""
-    if all(rows is blocks[0] for rows in blocks):
-        return [blocks]
-    n_orders = min(n_orders, len(blocks))
-    starts = [i * len(blocks) // n_orders for i in range(n_orders)]
-    return [blocks[start:] + blocks[:start] for start in starts]
+    if all(row is rows[0] for row in rows):
+        return [rows]
+    n_orders = min(n_orders, len(rows))
+    starts = [i * len(rows) // n_orders for i in range(n_orders)]
+    return [rows[start:] + rows[:start] for start in starts]
 
 
-def target_rows(model: Model, large: LargeFeatures, embedding: Embedding) -> np.ndarray:
-    """Rows of the local predictions for the atoms in question."""
-    numbers = embedding.structure.atoms.numbers[list(embedding.centres)]
-    return centre_rows(model, large.of_atoms(embedding.centres), numbers)
-
-
-def added_rows(
-    model: Model, large: LargeFeatures, embedding: Embedding
-) -> dict[tuple[str, int], list[np.ndarray]]:
-    """Rows of the structures of each strategy and atom, draw after draw."""
-    blocks = defaultdict(list)
-    for small in sorted(embedding.small, key=lambda each: each.draw):
-        if small.template is not None:
-            rows = describe_small(model, small.template.atoms, small.name).rows
-            blocks[small.name, small.centre].append(rows)
-    large.rigidities()  # so that the mean over all atoms is known
-    structure = embedding.structure
-    whole = row_of_mean(model, large.mean, structure.atoms, structure.where)
-    for centre in embedding.centres:
-        blocks["whole", centre] = [whole] * embedding.request.n_draws
-        blocks["carve", centre] *= embedding.request.n_draws
-    return blocks
-
-
-def curve(
-    model: Model, row: np.ndarray, before: list[np.ndarray], blocks: list[np.ndarray]
+def lprs_with(
+    record: prcli.HessianRecord,
+    atom: np.ndarray,
+    first: Sequence[np.ndarray],
+    added: Sequence[np.ndarray],
 ) -> list[float]:
-    """Relative growth of one LPR as structures are added, without loss of digits."""
-    total, added, result = 1.0, [], []
-    for rows in before:
-        total *= 1.0 + Gains(model, row, added).of(rows)
-        added.append(rows)
-    for rows in blocks:
-        total *= 1.0 + Gains(model, row, added).of(rows)
-        added.append(rows)
-        result.append(total - 1.0)
-    return result
+    """LPR of an atom of features (D,) once 1, 2, ... rows (D,) have been added after `first`."""
+    numbers = {"scale": record.scale, "regularizer": record.regularizer}
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.hessian"
+        prcli.write_hessian(path, record)
+        for n_added in range(1, len(added) + 1):
+            rows = prcli.Features(structures=[*first, *added[:n_added]], blocks=record.blocks)
+            # The same structure may be added again and again.
+            grown = prcli.hessian([path, rows], allow_duplicates=True, **numbers)
+            found.append(lpr_of(grown, atom))
+    return found
 
 
-def table(curves: dict[str, np.ndarray]) -> str:
+def lpr_of(record: prcli.HessianRecord, atom: np.ndarray) -> float:
+    """LPR of an atom of features (D,)."""
+    one = prcli.Features(atoms=[atom], n_atoms=[1], blocks=record.blocks)
+    return float(prcli.score(record, one, per="atom").rigidity[0])
+
+
+def table(curves: Mapping[str, np.ndarray]) -> str:
     """Mean over the atoms, in percent, by number of structures added."""
     n_added = curves["whole"].shape[1]
     shown = [n for n in (1, 2, 5, 10, 20, 50) if n <= n_added]
@@ -114,59 +156,58 @@ def table(curves: dict[str, np.ndarray]) -> str:
     return "\n".join(lines)
 
 
-def plot(curves: dict[str, np.ndarray], path: Path) -> None:
+def plot(curves: Mapping[str, np.ndarray], path: Path) -> None:
     """Draw both panels."""
-    import matplotlib as mpl
+    from matplotlib.figure import Figure
 
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
+    from prcli.report.style import style
 
-    figure, (bars, lines) = plt.subplots(1, 2, figsize=(8.5, 3.0), layout="constrained")
-    for place, (strategy, values) in enumerate(curves.items()):
-        means = 100.0 * values.mean(axis=0)
-        bars.bar(place, means[0])
-        lines.plot(np.arange(1, len(means) + 1), means, marker="o", label=strategy)
-    bars.set_xticks([])
-    bars.set_ylabel("growth of the LPR / %")
-    bars.set_xlabel("one structure added")
-    lines.set_xlabel("structures added")
-    figure.legend(*lines.get_legend_handles_labels(), loc="outside right center")
-    figure.savefig(path, dpi=100)
-    plt.close(figure)
+    with style():
+        figure = Figure(figsize=(7.0, 2.8))
+        bars, lines = figure.subplots(1, 2)
+        for place, (strategy, values) in enumerate(curves.items()):
+            means = 100.0 * values.mean(axis=0)
+            bars.bar(place, means[0], color=f"C{place}")
+            n_added = np.arange(1, len(means) + 1)
+            kind = {"marker": MARKERS[place], "color": f"C{place}"}
+            lines.plot(n_added, means, markersize=4, label=strategy, **kind)
+        bars.set_xticks(range(len(curves)), list(curves), fontsize=7)
+        bars.set(ylabel="growth of the LPR / %", xlabel="one structure added")
+        lines.set(ylabel="growth of the LPR / %", xlabel="structures added")
+        lines.legend()
+        figure.savefig(path, dpi=110)
 
 
 def main() -> None:
     """Compute, print and draw."""
     parser = argparse.ArgumentParser(description="Figure 5 of Chong2025.")
-    parser.add_argument("large")
+    parser.add_argument("large", type=Path)
     parser.add_argument("--train", action="append", required=True)
     parser.add_argument("--crystal", default="C:diamond:3.567")
-    parser.add_argument("--featurizer", default=str(Path(__file__).with_name("soap.toml")))
     parser.add_argument("--regularizer", default="auto")
-    parser.add_argument("--energy", default="per-atom", choices=["per-atom", "total"])
     parser.add_argument("--buffer", type=float, default=0.0)
     parser.add_argument("--lowest", type=int, default=8, help="atoms to average over")
     parser.add_argument("-n", type=int, default=10, help="structures to add")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    inputs = InputOptions(featurizer=options.featurizer)
-    regularizer = options.regularizer
+    if not options.large.is_file():
+        parser.error(f"there is no {options.large}: run make_liquid.py first")
+    settings = tomllib.loads(SETTINGS.read_text())
+    given = options.regularizer
     record = prcli.hessian(
         options.train,
-        inputs=inputs,
-        energy=options.energy,
-        regularizer=regularizer if regularizer == "auto" else float(regularizer),
+        inputs=prcli.InputOptions(featurizer=settings),
+        regularizer=given if given == "auto" else float(given),
     )
-    request = EmbedRequest(
+    curves = growth(
         options.large,
+        record,
+        {key: value for key, value in settings.items() if key != "featurizer"},
         crystal=options.crystal,
-        buffer=options.buffer,
         n_draws=options.n,
         lowest=options.lowest,
-        hessian=record,
-        inputs=inputs,
+        buffer=options.buffer,
     )
-    curves = growth(request)
     size = f"{record.n_structures} structures, {record.n_features} features"
     print(f"# {size}, regularizer {record.regularizer:.3g}; growth of the LPR in percent")
     print(table(curves))

