@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 #: Datasets of at least this many bytes start at a multiple of it, so that they can be mapped.
 ALIGNMENT = 4096
 
+#: Strings that are read together.
+_STRINGS_AT_A_TIME = 1 << 16
+
 
 def open_hdf5(path: str | os.PathLike[str]) -> Any:
     """Open an HDF5 file for reading.
@@ -203,7 +206,14 @@ def write_strings(group: Any, name: str, texts: np.ndarray | list[str]) -> None:
 
 def read_strings(dataset: Any) -> np.ndarray:
     """Read a dataset of strings of fixed or variable length as an array of str."""
-    return np.asarray(dataset.asstr(errors="surrogateescape")[...], dtype=np.str_)
+    texts = dataset.asstr(errors="surrogateescape")
+    if len(dataset.shape) != 1:
+        return np.asarray(texts[...], dtype=np.str_)
+    # As objects they take several times the memory.
+    starts = range(0, max(1, dataset.shape[0]), _STRINGS_AT_A_TIME)
+    return np.concatenate(
+        [np.asarray(texts[start : start + _STRINGS_AT_A_TIME], dtype=np.str_) for start in starts]
+    )
 
 
 def write_header(file: Any, file_format: str, version: int, provenance: Provenance | None) -> None:

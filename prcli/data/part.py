@@ -32,7 +32,7 @@ class Part:
         """(S + 1,) first atom of each structure of the table, and their number."""
         return atom_offsets(self.table.n_atoms)
 
-    def atoms_of(self, positions: range) -> tuple[np.ndarray, np.ndarray]:
+    def atoms_of(self, positions: range | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Find the atoms of some structures of the table.
 
         Returns

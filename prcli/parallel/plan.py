@@ -59,6 +59,8 @@ class SelectionPlan:
         Copies of the target rows that live at the same time.
     besides : int
         Bytes of what no number of rows tells, such as a compiler.
+    besides_float32 : int
+        The same, where the pool is kept in float32 only.
     n_searches : int
         Greedy searches, one after the other.
     n_other_passes : int
@@ -82,6 +84,7 @@ class SelectionPlan:
     vectors: int | None = None
     n_target_copies: int = _TARGET_COPIES
     besides: int = 0
+    besides_float32: int = 0
     n_searches: int = 1
     n_other_passes: int = 0
     count: str = ""
@@ -129,6 +132,7 @@ class SelectionPlan:
             + 8 * self.n_target_copies * self.n_targets * self.n_columns
             + 8 * _SQUARES * self.n_columns**2
             + self.besides
+            + self.besides_float32 * (self._looks_at_pool and self.holding.pool == "float32")
             + _BASE
         )
 

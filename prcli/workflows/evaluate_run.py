@@ -26,7 +26,7 @@ from prcli.workflows.evaluate_strategies import candidate_masks, run_strategies,
 from prcli.workflows.evaluate_table import say_comparison
 from prcli.workflows.evaluate_targets import MeasuredTargets
 from prcli.workflows.frames import Frames
-from prcli.workflows.hessian import sum_hessian
+from prcli.workflows.hessian import common_form, sum_hessian
 from prcli.workflows.inputs import (
     DataArgument,
     InputSet,
@@ -197,7 +197,8 @@ class _Work:
         options = select_options(self._options, strategy)
         given = self._request.memory
         limit = available_memory() if given is None else given
-        plan = plan_selection(self._pool, self._target, options, self._gradient_kinds)
+        width = common_form([self._train], [], self._request.hessian_options).n_columns
+        plan = plan_selection(self._pool, self._target, options, self._gradient_kinds, width)
         plan = plan.within(limit)
         logger.info("plan: %s, of %s", plan, format_size(limit))
         self._holding = plan.holding

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from prcli.workflows.structure_columns import StructureColumns
 
 logger = logging.getLogger(__name__)
 Mask = NDArray[np.bool_]
+
+#: Values that are looked at together.
+_VALUES_AT_A_TIME = 1 << 14
 
 
 def groups_of(
@@ -110,9 +113,9 @@ def _symbols(formula: str) -> frozenset[str]:
 def _with_values(quota: Quota, column: NDArray[np.generic]) -> dict[str, Mask]:
     """Compare a column of numbers or texts with values as they are typed."""
     numbers: dict[str, int] = {}
-    texts = (_text(value) for value in column.tolist())
+    texts = (_text(value) for value in _values(column))
     where = np.fromiter(
-        (numbers.setdefault(text, len(numbers)) for text in texts), np.int64, len(column)
+        (numbers.setdefault(text, len(numbers)) for text in texts), np.int32, len(column)
     )
     wanted = quota.value
     if column.dtype.kind == "f":
@@ -122,6 +125,12 @@ def _with_values(quota: Quota, column: NDArray[np.generic]) -> dict[str, Mask]:
         for value, number in sorted(numbers.items())
         if (value and quota.value == EVERY_VALUE) or value == wanted
     }
+
+
+def _values(column: NDArray[np.generic]) -> Iterator[object]:
+    """Yield the values of a column, which as objects take several times the memory."""
+    for start in range(0, len(column), _VALUES_AT_A_TIME):
+        yield from column[start : start + _VALUES_AT_A_TIME].tolist()
 
 
 def _text(value: object) -> str:
@@ -145,6 +154,6 @@ def _near_values(quota: Quota, columns: Mapping[str, NDArray[np.generic]]) -> st
     """Say which values there are."""
     if quota.key == ELEMENT:
         return None
-    values = sorted({_text(value) for value in columns[quota.key].tolist()} - {""})
+    values = sorted({_text(value) for value in _values(columns[quota.key])} - {""})
     shown = ", ".join(values[:20]) + (", …" if len(values) > 20 else "")
     return f"the pool has {quota.key} of {shown}" if values else None

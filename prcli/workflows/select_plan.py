@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -112,16 +112,11 @@ def plan_selection(
     # What looks for farthest points sees structures, not the rows that they add.
     is_farthest = options.strategy == "fps"
     kinds = [kind for kind in kinds if pool.has_gradients(kind) and not is_farthest]
-    n_rows, n_products = None, 0
-    if kinds:
-        heights = 1 + sum(pool.gradient_counts(kind) for kind in kinds)
-        # Taller blocks are reduced.
-        heights = np.minimum(heights, n_columns)
-        n_rows, n_products = int(heights.sum()), int((heights * heights).sum())
+    n_rows, n_products = _block_sizes(pool, kinds, n_columns)
     needs_cross = objective.needs_cross or bool(kinds and objective.needs_targets)
     n_to_select = options.n_to_select or pool.n_structures
     n_other_passes, count = _other_passes(options, extent, n_to_select)
-    return SelectionPlan(
+    plan = SelectionPlan(
         n_candidates=pool.n_structures,
         n_targets=n_targets,
         n_columns=n_columns,
@@ -135,11 +130,32 @@ def plan_selection(
         keeps_points=is_farthest,
         vectors=_vectors(pool, options, extent),
         n_target_copies=9 if extent.bound else 6,
-        besides=_compiler(pool, n_targets, n_columns, n_to_select) if searches else 0,
         n_searches=2 if searches and extent.constraints.budget is not None else 1,
         n_other_passes=n_other_passes,
         count=count,
     )
+    return _with_compiler(plan)
+
+
+def _block_sizes(
+    pool: Dataset, kinds: Collection[RowKind], n_columns: int
+) -> tuple[int | None, int]:
+    """Count rows, and products of rows of the same candidate, where candidates are blocks."""
+    if not kinds:
+        return None, 0
+    heights = 1 + sum(pool.gradient_counts(kind) for kind in kinds)
+    # Taller blocks are reduced.
+    heights = np.minimum(heights, n_columns)
+    return int(heights.sum()), int((heights * heights).sum())
+
+
+def _with_compiler(plan: SelectionPlan) -> SelectionPlan:
+    """Count the compiler where loops are compiled: those over covariances, or over float32 rows."""
+    n_rows = plan.n_candidates if plan.n_rows is None else plan.n_rows
+    if plan.whitens_pool and (plan.needs_cross or plan.n_products):
+        n_numbers = n_rows * plan.n_targets * plan.needs_cross + plan.n_products
+        return replace(plan, besides=_compiler(n_numbers * plan.n_to_select))
+    return replace(plan, besides_float32=_compiler(n_rows * plan.n_columns * plan.n_to_select))
 
 
 def _vectors(pool: Dataset, options: SelectOptions, extent: Extent) -> int:
@@ -172,10 +188,9 @@ def _other_passes(options: SelectOptions, extent: Extent, n_to_select: int) -> t
     return n_other, "at most " if is_most else ""
 
 
-def _compiler(pool: Dataset, n_targets: int, n_columns: int, n_to_select: int) -> int:
-    """Bytes that compiled loops take while they are compiled; nothing where none are used."""
-    largest = float(pool.n_structures) * max(n_targets, n_columns) * n_to_select
-    return _COMPILER if largest >= COMPILE_FROM else 0
+def _compiler(n_steps: int) -> int:
+    """Bytes that loops of so many steps take to be compiled; nothing where that does not pay."""
+    return _COMPILER if n_steps >= COMPILE_FROM else 0
 
 
 def stored_bytes(data: Dataset, kinds: Collection[RowKind] = ()) -> int:

@@ -59,6 +59,8 @@ class SelectRequest:
         Files for other programs in the result directory.
     with_page : bool
         Write a page for people into the result directory.
+    audit : bool
+        Whether all other strategies will be run, too: memory must do for each.
     """
 
     options: SelectOptions
@@ -84,6 +86,7 @@ class SelectRequest:
     explain: bool = False
     writers: WriteOptions | None = None
     with_page: bool = False
+    audit: bool = False
 
     @property
     def checkpoint_path(self) -> str | None:

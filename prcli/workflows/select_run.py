@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,7 @@ from prcli.workflows.constraint_setup import chosen_stamps, read_constraints
 from prcli.workflows.constraints import Constraints
 from prcli.workflows.expressions import parse_expression, where
 from prcli.workflows.frames import Frames
-from prcli.workflows.hessian import sum_hessian
+from prcli.workflows.hessian import common_form, sum_hessian
 from prcli.workflows.hessian_options import override
 from prcli.workflows.inputs import (
     DataArgument,
@@ -50,8 +50,8 @@ from prcli.workflows.rank_limits import check_ranks
 from prcli.workflows.refinement import check_refinement
 from prcli.workflows.row_weights import RowWeights
 from prcli.workflows.select import check_enough, check_request, select
-from prcli.workflows.select_options import SelectOptions
-from prcli.workflows.select_plan import counted_kinds, plan_selection
+from prcli.workflows.select_options import SelectOptions, Strategy
+from prcli.workflows.select_plan import Extent, counted_kinds, plan_selection
 from prcli.workflows.select_request import SelectRequest
 from prcli.workflows.selection import Selection
 from prcli.workflows.selection_bound import check_bound
@@ -407,6 +407,9 @@ class SelectRun:
         plan = self._plan(self._request.options)
         logger.info("plan: %s, of %s", plan, format_size(self._memory))
         self._holding = plan.holding
+        if self._request.audit:
+            for strategy in get_args(Strategy):
+                self._plan(replace(self._request.options, strategy=strategy))
 
     def _plan(self, options: SelectOptions) -> SelectionPlan:
         """Choose what a selection by some options will hold."""
@@ -414,7 +417,34 @@ class SelectRun:
         share, _ = share_of_rank(self.pool, self._communicator)
         # A baseline is worked out by one rank.
         pool = self.pool if share is None or options.strategy != "pr" else share
-        return plan_selection(pool, self.target, options, kinds).within(self._memory)
+        extent = replace(self._extent, n_all=self.pool.n_structures)
+        plan = plan_selection(pool, self.target, options, kinds, self._width, extent)
+        return plan.within(self._memory)
+
+    @cached_property
+    def _width(self) -> int:
+        """Columns of a row, intercepts included."""
+        options = self._request.hessian_options
+        records = self._records
+        if self._request.hessian is not None:
+            return records[0].n_columns
+        return common_form(self._train, records, options).n_columns
+
+    @cached_property
+    def _extent(self) -> Extent:
+        """What is asked for beside the picks of one search."""
+        request = self._request
+        constraints, loss = request.constraints, request.hessian_options.loss
+        names = set() if self._filter is None else set(self._filter.names)
+        names |= {quota.key for quota in constraints.quotas}
+        return Extent(
+            constraints=constraints,
+            refine=request.refine,
+            bound=request.bound,
+            copies_frames=self._copies or bool(names),
+            has_weights=loss is not None,
+            n_names=len(names),
+        )
 
     def _provenance(self) -> Provenance | None:
         if not self._request.with_provenance:

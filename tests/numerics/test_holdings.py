@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -198,3 +200,21 @@ def test_bounds_contain_the_exact_gains(objective, holding, problem, compiled):
         frame.add(effect.rows, effect.step)
         picker.accept(effect)
         exact.add(effect.index)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
+def test_what_is_held_goes_with_the_picker(objective):
+    problem = make_problem(KINDS[0], REGULARIZERS[0], 1)
+    weights = normalized(None, len(problem.targets))
+    posterior = posterior_of(problem)
+    targets = TargetFrame(posterior, problem.targets)
+    pool, chosen = ArrayRows(problem.pool), OBJECTIVES[objective]
+    picker = GreedyPicker(pool, targets, posterior, chosen, weights, 2)
+    picker.propose()
+    held = weakref.ref(picker._screen)
+    gc.disable()
+    try:
+        del picker
+        assert held() is None
+    finally:
+        gc.enable()
