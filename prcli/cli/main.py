@@ -14,6 +14,7 @@ from prcli import __version__
 from prcli.cli.ranks import Rank, as_a_rank
 from prcli.cli.signals import orderly_exits
 from prcli.errors import PrcliError
+from prcli.parallel.threads import let_idle_threads_sleep
 
 #: Commands by what people want to do, with module and attribute of each.
 _TASKS = {
@@ -118,6 +119,7 @@ def main() -> NoReturn:
     fell below the threshold that was given, 75 stopped early with a checkpoint, 130 and 143
     interrupted, 141 the reader of the output has closed it. A bug keeps its traceback.
     """
+    let_idle_threads_sleep()
     with as_a_rank() as rank:
         rank.code = _run(rank)
     sys.exit(rank.code)

@@ -12,6 +12,21 @@ from prcli.errors import RequestError
 _VARIABLES = ("OMP_NUM_THREADS", "SLURM_CPUS_PER_TASK")
 
 
+#: Where OpenBLAS reads how long its threads wait for more work, and what is set: 2²⁰ clock cycles,
+#: a third of a millisecond. By default they keep their processors busy for some 50 ms.
+_WAIT, _CYCLES = "OPENBLAS_THREAD_TIMEOUT", "20"
+
+
+def let_idle_threads_sleep() -> None:
+    """Let threads of linear algebra leave their processors to others when they have nothing to do.
+
+    Compiled loops have threads of their own: where both take turns, and one kind keeps on waiting,
+    loops of microseconds take milliseconds. What the environment says already stays. It must be
+    called before numpy is loaded.
+    """
+    os.environ.setdefault(_WAIT, _CYCLES)
+
+
 def default_threads(n_processors: int | None = None) -> int:
     """Threads that the environment grants.
 

@@ -5,6 +5,12 @@ Run it where nothing else runs: ``python tests/benchmarks/proof.py -o table.tsv`
 
 from __future__ import annotations
 
+# ruff: noqa: E402
+# As the command line does, before numpy is loaded.
+from prcli.parallel.threads import let_idle_threads_sleep
+
+let_idle_threads_sleep()
+
 import argparse
 import logging
 import os

@@ -47,6 +47,25 @@ def test_features_pass_through_a_pipe(run_prcli):
     assert [line.split(b"\t")[0] for line in piped.stdout.splitlines()] == [b"-"] * 3
 
 
+@pytest.mark.parametrize(("given", "expected"), [(None, "20"), ("7", "7")])
+def test_threads_are_told_to_sleep_before_numpy_is_loaded(given, expected):
+    code = (
+        "import os, sys, prcli.cli.main as c\n"
+        "def run(rank):\n"
+        "    print('numpy' in sys.modules, os.environ['OPENBLAS_THREAD_TIMEOUT'])\n"
+        "    return 0\n"
+        "c._run = run\n"
+        "c.main()\n"
+    )
+    environment = {k: v for k, v in ENVIRONMENT.items() if k != "OPENBLAS_THREAD_TIMEOUT"}
+    if given is not None:
+        environment["OPENBLAS_THREAD_TIMEOUT"] = given
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", expected]
+
+
 def test_bug_keeps_its_traceback():
     code = (
         "import prcli.workflows.info as m, prcli.cli.main as c, sys\n"
