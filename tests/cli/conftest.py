@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from builders import write_store
+from plain_signals import heed_signals
 
 from prcli.cli.main import main
 
@@ -51,8 +52,7 @@ def prcli(
         monkeypatch.setattr(sys, "stdin", TextIOWrapper(BytesIO(stdin)))
         numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT)
         handlers = {number: signal.getsignal(number) for number in numbers}
-        # An interrupt may be ignored in the session that runs the tests.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        heed_signals()
         try:
             with pytest.raises(SystemExit) as leaving:
                 main()

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import write_store
+from plain_signals import heed_signals
 
 from prcli.data.checkpoint import read_checkpoint
 from prcli.data.tables import read_table
@@ -75,8 +76,7 @@ def start(*arguments: str, pick_seconds: float = 0.03, **environment: str) -> su
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, **own, **environment},
-        # An interrupt may be ignored in the session that runs the tests.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=heed_signals,
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from builders import write_store
+from plain_signals import heed_signals
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -150,8 +151,7 @@ def test_interrupted_while_writing_leaves_the_picks_at_most(number, code, existi
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=ENVIRONMENT,
-        # An interrupt may be ignored in the session that runs the tests.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=heed_signals,
     )
     lines = []
     for line in process.stderr:

@@ -6,6 +6,7 @@ import time
 import weakref
 
 import pytest
+from plain_signals import heed_signals
 
 from prcli.cli.signals import orderly_exits
 
@@ -15,8 +16,7 @@ NUMBERS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 @pytest.fixture(autouse=True)
 def handlers():
     before = {number: signal.getsignal(number) for number in (*NUMBERS, signal.SIGINT)}
-    # An interrupt may be ignored in the session that runs the tests.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    heed_signals()
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
