@@ -21,6 +21,11 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController().select(user_api="blas")
 
 
+def granted_threads() -> int:
+    """Threads that linear algebra may use at present."""
+    return max((library.num_threads for library in _controller().lib_controllers), default=1)
+
+
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Keep small linear algebra on the thread that calls it."""

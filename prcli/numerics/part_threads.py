@@ -8,26 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from typing import TypeVar
 
-import numpy  # noqa: F401  (its library has to be there to be asked)
-import scipy.linalg  # noqa: F401
-from threadpoolctl import ThreadpoolController
-
-from prcli.numerics.blas_threads import one_blas_thread
+from prcli.numerics.blas_threads import granted_threads, one_blas_thread
 
 Part = TypeVar("Part")
-
-
-@cache
-def _controller() -> ThreadpoolController:
-    return ThreadpoolController().select(user_api="blas")
-
-
-def granted_threads() -> int:
-    """Threads that linear algebra may use at present."""
-    return max((library.num_threads for library in _controller().lib_controllers), default=1)
 
 
 def for_each(

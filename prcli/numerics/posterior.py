@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prcli.numerics.blas_threads import one_blas_thread
-from prcli.numerics.passes import Loops, Move, Project, move_rows, project_rows
+from prcli.numerics.passes import FEW_DIRECTIONS, Loops, Move, Project, move_rows, project_rows
 from prcli.numerics.rigidity import squared_norms, whiten
 from prcli.numerics.square_root import SquareRoot, with_prior
 
@@ -22,9 +22,6 @@ FloatArray = NDArray[np.float64]
 
 #: A variance below this share of its value at the last whitening asks for a fresh one.
 STALE_SHARE = 1e-3
-
-#: Rows for which a loop of dot products is as fast as a matrix product.
-_FEW_ROWS = 4
 
 #: Picks after which target coordinates are made afresh, so that the chain stays short.
 LONGEST_CHAIN = 128
@@ -233,7 +230,7 @@ class TargetFrame:
             if np.any(variances < STALE_SHARE * fresh):
                 self.refresh()
                 return self.steps_of(rows)
-        project = self._project if len(now) <= _FEW_ROWS else project_rows
+        project = self._project if len(now) <= FEW_DIRECTIONS else project_rows
         return [
             RowStep(z, float(q), K, float(q_fresh))
             for z, q, K, q_fresh in zip(

@@ -19,7 +19,7 @@ from prcli.records import Communicator, FileStamp, Progress
 from prcli.workflows.candidate_weights import candidate_weights
 from prcli.workflows.constraint_setup import chosen_stamps, read_constraints
 from prcli.workflows.constraints import Constraints
-from prcli.workflows.expressions import parse_expression, where
+from prcli.workflows.expressions import Expression, where
 from prcli.workflows.frames import Frames
 from prcli.workflows.inputs import (
     DataArgument,
@@ -47,6 +47,8 @@ class SelectInputs:
     Parameters
     ----------
     request : SelectRequest
+    passing_filter : Expression or None
+        What candidates have to pass.
     stack : ExitStack
         Closes the data.
     progress : callable
@@ -77,12 +79,13 @@ class SelectInputs:
     def __init__(
         self,
         request: SelectRequest,
+        passing_filter: Expression | None,
         stack: ExitStack,
         progress: Progress,
         communicator: Communicator,
     ) -> None:
         self._request = request
-        self._filter = None if request.where is None else parse_expression(request.where)
+        self._filter = passing_filter
         self.names = frozenset(() if self._filter is None else self._filter.names)
         data, hessians = split_hessians(request.train)
         self.records = [load_hessian(path) for path in hessians]

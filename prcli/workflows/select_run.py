@@ -104,9 +104,8 @@ class SelectRun:
         self._request = request
         self._progress = progress
         self._communicator = communicator
-        if request.where is not None:
-            # Refused where it is wrong, before anything is opened.
-            parse_expression(request.where)
+        # Refused where it is wrong, before anything is opened.
+        self._filter = None if request.where is None else parse_expression(request.where)
         self._checkpoint: SelectionCheckpoint | None = None
         self._stack = ExitStack()
 
@@ -124,7 +123,9 @@ class SelectRun:
         with ExitStack() as stack:
             check_stdin([*request.train, *request.target, *request.pool])
             check_writers(request.writers, request.structures or paths_of(request.pool))
-            self._inputs = SelectInputs(request, stack, self._progress, self._communicator)
+            self._inputs = SelectInputs(
+                request, self._filter, stack, self._progress, self._communicator
+            )
             self._memory = SelectMemory(request, self._inputs, self._communicator)
             self._stack = stack.pop_all()
         return self

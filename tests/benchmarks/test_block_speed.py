@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from measurement import in_turns, timed
 
+from prcli.numerics.blas_threads import granted_threads
 from prcli.numerics.block_cost import block_cost
 from prcli.numerics.block_selection import block_selection
 from prcli.numerics.block_source import ArrayBlocks
 from prcli.numerics.objectives import OBJECTIVES
-from prcli.numerics.part_threads import granted_threads
 from prcli.numerics.posterior import Posterior
 
 N_PICKS = 20

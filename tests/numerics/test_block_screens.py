@@ -19,12 +19,13 @@ from problems import OBJECTIVE_NAMES, REGULARIZERS, indices
 
 from prcli.errors import FeatureError
 from prcli.numerics import block_group, block_passes
+from prcli.numerics.blas_threads import granted_threads
 from prcli.numerics.block_bounds import BOUNDS
 from prcli.numerics.block_picker import BlockPicker
 from prcli.numerics.block_screen import BlockScreen
 from prcli.numerics.greedy import normalized
 from prcli.numerics.objectives import OBJECTIVES
-from prcli.numerics.part_threads import for_each, granted_threads
+from prcli.numerics.part_threads import for_each
 from prcli.numerics.posterior import TargetFrame
 
 
