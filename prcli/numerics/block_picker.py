@@ -18,7 +18,7 @@ from prcli.numerics.objectives import Objective
 from prcli.numerics.part_threads import for_each
 from prcli.numerics.pickers import with_costs
 from prcli.numerics.pool_share import PoolShare
-from prcli.numerics.posterior import Posterior, TargetFrame
+from prcli.numerics.posterior import TargetFrame
 from prcli.numerics.rigidity import whiten
 
 FloatArray = NDArray[np.float64]
@@ -37,7 +37,6 @@ class BlockPicker:
     ----------
     pool : BlockSource
     targets : TargetFrame
-    posterior : Posterior
     objective : Objective
     weights : ndarray of shape (T,)
     n_to_select : int
@@ -56,7 +55,6 @@ class BlockPicker:
         self,
         pool: BlockSource,
         targets: TargetFrame,
-        posterior: Posterior,
         objective: Objective,
         weights: FloatArray,
         n_to_select: int,
@@ -76,7 +74,7 @@ class BlockPicker:
         targets.refresh()
         barred = self._gate.barred[self._share.part]
         self._screen = BlockScreen(
-            objective, pool, posterior, targets, weights, n_to_select, barred, n_threads
+            objective, pool, targets, weights, n_to_select, barred, n_threads
         )
         self.n_exact = 0
         self.n_whitenings = 0

@@ -18,7 +18,7 @@ from prcli.numerics.block_group import BlockGroup
 from prcli.numerics.block_passes import best_loops
 from prcli.numerics.block_source import BlockSource
 from prcli.numerics.objectives import Objective
-from prcli.numerics.posterior import Posterior, TargetFrame
+from prcli.numerics.posterior import TargetFrame
 
 FloatArray = NDArray[np.float64]
 
@@ -33,7 +33,6 @@ class BlockScreen:
     ----------
     objective : Objective
     pool : BlockSource
-    posterior : Posterior
     targets : TargetFrame
     weights : ndarray of shape (T,)
     n_to_select : int
@@ -46,7 +45,6 @@ class BlockScreen:
         self,
         objective: Objective,
         pool: BlockSource,
-        posterior: Posterior,
         targets: TargetFrame,
         weights: FloatArray,
         n_to_select: int,
@@ -57,7 +55,7 @@ class BlockScreen:
         self._targets = targets
         self._weights = weights
         n_targets = n_correlated(objective, len(targets.v), pool.n_columns)
-        self.frame = BlockFrame(pool, posterior, n_targets, excluded, n_threads)
+        self.frame = BlockFrame(pool, targets.posterior, n_targets, excluded, n_threads)
         self._loops = {
             group.height: best_loops(
                 group.height, group.gram.size + group.covariances.size, n_to_select

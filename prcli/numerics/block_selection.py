@@ -59,7 +59,7 @@ def block_selection(
     weights = normalized(weights, len(target_rows))
     targets = TargetFrame(posterior, target_rows)
     gate = None if excluded is None else closing(excluded)
-    picker = BlockPicker(pool, targets, posterior, objective, weights, n_to_select, gate, n_threads)
+    picker = BlockPicker(pool, targets, objective, weights, n_to_select, gate, n_threads)
     return run_selection(
         picker,
         targets,

@@ -7,6 +7,7 @@ completely; where even that cannot separate two of them, each gets a factorizati
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -113,8 +114,9 @@ def _effect(
     v, z, q, K = targets.v, step.z, step.q, step.covariances
     drop = np.minimum(K * K, q * v) / (1.0 + q)
     v_new = v - drop
-    resolved = np.flatnonzero(v_new < STABLE_BELOW * v)
-    if resolved.size:
+    small = v_new < STABLE_BELOW * v
+    if small.any():
+        resolved = np.flatnonzero(small)
         rest = targets.coordinates[resolved] - np.multiply.outer(K[resolved] / q, z)
         v_new[resolved] = np.einsum("ij,ij->i", rest, rest) + K[resolved] ** 2 / (q * (1.0 + q))
         drop[resolved] = v[resolved] - v_new[resolved]
@@ -135,7 +137,7 @@ def gain_of(
     if objective.needs_targets and not v.size:
         return float("nan"), 0.0
     gain = objective.gain(v, v_new, drop, weights, log_det)
-    if not objective.needs_cross or not np.any(v_new < STABLE_BELOW * v):
+    if not objective.needs_cross or not (v_new < STABLE_BELOW * v).any():
         return gain, 0.0
     relative = np.minimum(4.0 * _COORDINATE_ERROR * np.sqrt(v / v_new), 0.5)
     higher = objective.gain(v, v_new * (1.0 - relative), drop, weights, log_det)
@@ -155,15 +157,13 @@ def choose(
         Relative lead over the runner-up: 0 for a tie, nan without a runner-up.
     """
     shortlist = _separate(shortlist, targets, objective, weights)
-    merits = np.array([effect.merit for effect in shortlist])
-    largest = merits.max()
+    largest, runner_up = [*sorted((e.merit for e in shortlist), reverse=True), -math.inf][:2]
     tied = [e for e in shortlist if e.merit >= largest - TIE * abs(largest)]
     best = min(tied, key=lambda effect: effect.index)
     if len(shortlist) == 1:
         return best, float("nan")
     if len(tied) > 1:
         return best, 0.0
-    runner_up = float(np.partition(merits, -2)[-2])
     return best, 1.0 - runner_up / best.merit if best.merit > 0.0 else 0.0
 
 

@@ -46,7 +46,7 @@ class Covariances(Protocol):
         worth: FloatArray,
         out: FloatArray,
     ) -> None:
-        """Apply the latest pick, if any, and fill `out` (4, C); see `passes`.
+        """Apply the latest pick, if any, to variances, too, and fill `out` (4, C); see `passes`.
 
         Parameters
         ----------
@@ -137,15 +137,13 @@ class FreshCovariances:
     Parameters
     ----------
     frame : PoolFrame
-    targets : TargetFrame
     loops : Loops
     """
 
     storage_noise = 0.0
 
-    def __init__(self, frame: PoolFrame, targets: TargetFrame, loops: Loops) -> None:
+    def __init__(self, frame: PoolFrame, loops: Loops) -> None:
         self._frame = frame
-        self._targets = targets
         self._loops = loops
 
     def start(self, v: FloatArray) -> None:
@@ -165,18 +163,18 @@ class FreshCovariances:
     ) -> None:
         """Multiply the pool with all targets, and with the direction of the latest pick."""
         frame, n_targets = self._frame, len(v)
-        directions = [frame.present(self._targets)]
+        directions = [frame.present()]
         if direction is not None:
             directions.append(direction[:, np.newaxis])
         ones, zeros = np.ones(n_targets), np.zeros(n_targets)
         height = max(1, FRESH_ELEMENTS // max(1, n_targets))
         for part, products in frame.products(directions, height):
-            if direction is not None:
-                frame.shrink(part, products[1][:, 0])
             n = len(products[0])
+            # These covariances know of the pick already; variances do not.
+            r = np.zeros(n) if direction is None else np.ascontiguousarray(products[1][:, 0])
             scores = np.empty((4, n))
             self._loops.score(
-                np.zeros(n),
+                r,
                 products[0],
                 zeros,
                 frame.q[part],
@@ -195,5 +193,5 @@ def make_covariances(
 ) -> Covariances:
     """Choose whether covariances are kept, and how."""
     if precision == "none":
-        return FreshCovariances(frame, targets, loops)
+        return FreshCovariances(frame, loops)
     return HeldCovariances(frame, targets, loops, precision)

@@ -149,7 +149,9 @@ class Gate:
         if (self._belongs[:, kind] & (self._least > 0)).any():
             # With less to ask for, more may be admitted.
             self._postponed.clear()
-        self._close(np.array([index]))
+        if not self._gone[index]:
+            self._gone[index] = True
+            self._available[kind] -= 1
         self._n_left -= 1
         if self._limits.costs is not None:
             self._spent.append(float(self._limits.costs[index]))

@@ -238,7 +238,7 @@ def greedy_selection(
     weights = normalized(weights, len(target_rows))
     targets = TargetFrame(posterior, target_rows)
     gate = None if excluded is None else closing(excluded)
-    picker = GreedyPicker(pool, targets, posterior, objective, weights, n_to_select, gate, holding)
+    picker = GreedyPicker(pool, targets, objective, weights, n_to_select, gate, holding)
     return run_selection(
         picker,
         targets,

@@ -54,6 +54,22 @@ def move_rows(rows, direction, steps, norms):  # type: ignore[no-untyped-def]
         norms[t] = norm
 
 
+@njit(fastmath=True, cache=True)
+def turn_rows(directions, betas, rows, backwards):  # type: ignore[no-untyped-def]
+    """Multiply a few rows (M, D) in place with the factors I − β u uᵀ, in either order.
+
+    After a pass over a pool nothing is in the caches any more; this reads the directions (n, D)
+    once, where matrix products read them twice, and copies of them as well.
+    """
+    n = len(betas)
+    for step in range(n):
+        j = n - 1 - step if backwards else step
+        for i in range(rows.shape[0]):
+            size = betas[j] * _project(directions[j], rows[i])
+            for d in range(rows.shape[1]):
+                rows[i, d] -= size * directions[j, d]
+
+
 @njit(parallel=True, fastmath=True, cache=True)
 def project_rows(rows, others):  # type: ignore[no-untyped-def]
     """Products (m, T) in float64 of a few `others` (m, D) with all rows (T, D)."""
@@ -65,16 +81,19 @@ def project_rows(rows, others):  # type: ignore[no-untyped-def]
 
 
 @njit(parallel=True, error_model="numpy", cache=True)
-def bound_gains(scores, q, q_fresh, noise, loss, bounds):  # type: ignore[no-untyped-def]
-    """Bounds (2, C) on the gains of a pass; True where some need a ceiling; see `passes`."""
+def bound_merits(scores, q, q_fresh, noise, loss, worth, bounds):  # type: ignore[no-untyped-def]
+    """Bounds (2, C) on the merits after a pass; True where some need a ceiling; see `passes`."""
     unclear = np.zeros(scores.shape[1], dtype=np.bool_)
     for c in prange(scores.shape[1]):
+        if worth[c] == 0.0:
+            bounds[0, c] = bounds[1, c] = -np.inf
+            continue
         error = 2.0 * noise * np.sqrt(loss * q[c] * q_fresh[c])
         error += (noise + noise * noise * loss) * q_fresh[c]
         error = error / (1.0 + q[c]) + noise
         slack = 2.0 * error * scores[2, c]
-        bounds[0, c] = scores[0, c] - slack
-        bounds[1, c] = scores[1, c] + slack
+        bounds[0, c] = (scores[0, c] - slack) * worth[c]
+        bounds[1, c] = (scores[1, c] + slack) * worth[c]
         unclear[c] = scores[3, c] < 4.0 * error
     return unclear
 
@@ -87,6 +106,11 @@ def _n_runs(n_candidates):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _best_two(best, second, merit):  # type: ignore[no-untyped-def]
     return max(best, merit), max(second, min(best, merit))
+
+
+@njit(cache=True)
+def _left(variance, product):  # type: ignore[no-untyped-def]
+    return max(variance - product * product, 0.0)
 
 
 @njit(cache=True)
@@ -133,7 +157,8 @@ def mean_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, worth, out):  # type:
         # The second largest merit of the run so far: what does not reach it need not be exact.
         best = second = 0.0
         for c in range(run * RUN, min(len(r), (run + 1) * RUN)):
-            square, whole = q_fresh[c], 1.0 + q[c]
+            square, q[c] = q_fresh[c], _left(q[c], r[c])
+            whole = 1.0 + q[c]
             step = _share_step(r[c], square)
             drops = 0.0
             bits = _bits(0.0)
@@ -163,7 +188,8 @@ def mean_log_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, worth, out):  # t
     for run in prange(_n_runs(len(r))):
         best = second = 0.0
         for c in range(run * RUN, min(len(r), (run + 1) * RUN)):
-            square, whole = q_fresh[c], 1.0 + q[c]
+            square, q[c] = q_fresh[c], _left(q[c], r[c])
+            whole = 1.0 + q[c]
             step = _share_step(r[c], square)
             drops = 0.0
             bits = _bits(0.0)
@@ -197,9 +223,9 @@ def min_pr_pass(r, K, k, q, q_fresh, v, v_fresh, weights, worth, out):  # type: 
     largest = v.max()
     head_room = largest - v
     for c in prange(K.shape[0]):
-        step = _share_step(r[c], q_fresh[c])
-        square = q_fresh[c]
+        square, q[c] = q_fresh[c], _left(q[c], r[c])
         variance = q[c]
+        step = _share_step(r[c], square)
         share = 1.0 / (1.0 + variance)
         smallest = _bits(largest)
         for t in range(K.shape[1]):

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from prcli.numerics.candidates import TIE
 from prcli.numerics.pool_frame import PoolFrame
-from prcli.numerics.posterior import RowStep, TargetFrame
+from prcli.numerics.posterior import RowStep
 
 FloatArray = NDArray[np.float64]
 
@@ -51,11 +51,8 @@ class LazyDetScreen:
     Parameters
     ----------
     frame : PoolFrame
-    targets : TargetFrame
-    closed : callable
-        Gives the (C,) candidates that may not be picked now.
-    costs : ndarray of shape (C,), optional
-        What gains will be divided by.
+    worth : callable
+        Gives (C,) what a unit of gain is worth now: one over the cost, 0 for who may not be picked.
 
     Attributes
     ----------
@@ -66,21 +63,17 @@ class LazyDetScreen:
     def __init__(
         self,
         frame: PoolFrame,
-        targets: TargetFrame,
-        closed: Callable[[], NDArray[np.bool_]],
-        costs: FloatArray | None = None,
+        worth: Callable[[], FloatArray],
     ) -> None:
         self.frame = frame
-        self._targets = targets
-        self._closed = closed
-        self._costs = costs
+        self._worth = worth
         self._upper: FloatArray = np.empty(len(frame.q))
         self._seen: NDArray[np.int32] = np.empty(len(frame.q), dtype=np.int32)
         self.n_looks = 0
         self.refresh()
 
     def refresh(self) -> None:
-        """Whiten the pool afresh."""
+        """Whiten afresh."""
         self.frame.whiten()
         self._directions: list[FloatArray] = []
         self._seen[:] = 0
@@ -88,39 +81,31 @@ class LazyDetScreen:
 
     def add(self, rows: FloatArray, step: RowStep) -> None:
         """Remember a pick."""
-        entry = self.frame.enter(rows[0], step, self._targets)
+        entry = self.frame.enter(rows[0], step)
         if entry is None:
             self.refresh()
         else:
-            self._directions.append(self.frame.direction(entry))
+            self._directions.append(entry.direction)
 
     def bounds(self, v: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Bring up to date who may be the best or the runner-up; bound log(1 + q) for all."""
-        closed, n_picks = self._closed(), len(self._directions)
-        fresh = np.flatnonzero(self._seen == n_picks)
-        lower = np.zeros(len(self._upper))
-        lower[fresh] = self._bounds(fresh)[0]
-        merit = self._upper if self._costs is None else self._upper / self._costs
-        merit = np.where(closed, -np.inf, merit)
-        merit[fresh] = -np.inf
-        known = fresh[~closed[fresh]]
-        members = _largest(merit, FIRST_LOOK)
+        worth, n_picks = self._worth(), len(self._directions)
+        lower = np.where(worth > 0.0, 0.0, -np.inf)
+        # Who has not been looked at, by what it can have gained in merit at most.
+        unseen = np.where(worth > 0.0, self._upper * worth, -np.inf)
+        known = np.flatnonzero((self._seen == n_picks) & (worth > 0.0))
+        lower[known] = self._bounds(known)[0] * worth[known]
+        unseen[known] = -np.inf
+        members = _largest(unseen, FIRST_LOOK)
         while members.size:
             members = self._look(members)
-            lower[members] = self._bounds(members)[0]
-            merit[members] = -np.inf
-            known = np.concatenate([known, members[~closed[members]]])
-            members = np.flatnonzero(merit >= self._floor(lower[known], known))
-            members = members[merit[members] > -np.inf]
-        return lower, self._upper.copy()
-
-    def _floor(self, lower: FloatArray, known: NDArray[np.intp]) -> float:
-        """Least upper bound of who can be the best or the runner-up, by those up to date."""
-        if len(known) < 2:
-            return -np.inf
-        merits = lower if self._costs is None else lower / self._costs[known]
-        second, best = np.partition(merits, -2)[-2:]
-        return float(second) - TIE * abs(float(best))
+            members = members[worth[members] > 0.0]
+            lower[members] = self._bounds(members)[0] * worth[members]
+            unseen[members] = -np.inf
+            known = np.concatenate([known, members])
+            floor = _floor(lower[known])
+            members = np.flatnonzero((unseen >= floor) & (unseen > -np.inf))
+        return lower, np.where(worth > 0.0, self._upper * worth, -np.inf)
 
     def _look(self, members: NDArray[np.intp]) -> NDArray[np.intp]:
         """Apply to some candidates, or to all, the picks that they have missed; tell to whom."""
@@ -164,6 +149,14 @@ class LazyDetScreen:
         least, most = self.frame.limits(members)
         noise = self.frame.noise / (1.0 + self.frame.q[members])
         return np.log1p(least) - noise, np.log1p(most) + noise
+
+
+def _floor(lower: FloatArray) -> float:
+    """Least upper bound of who can be the best or the runner-up, by those up to date."""
+    if len(lower) < 2:
+        return -np.inf
+    second, best = np.partition(lower, -2)[-2:]
+    return float(second) - TIE * abs(float(best))
 
 
 def _largest(values: FloatArray, n: int) -> NDArray[np.intp]:

@@ -3,10 +3,10 @@
 Covariances are kept as shares: ``K`` (C, T) holds K_ct/√(q_c v_t) with the candidates'
 variances ``q_fresh`` (C,) and the targets' ``v_fresh`` (T,) of the latest whitening, so that
 none exceeds 1 and float32 can hold them. A pass takes the pick's products ``r`` (C,) with the
-candidates, and ``k`` (T,) with the targets, the latter divided by √v_t, the present variances
-``q`` (C,) and ``v`` (T,), after the pick, the targets' ``weights`` (T,), and what a unit of gain
-is ``worth`` (C,) where candidates compete: one over the cost, 0 for who may not be picked. It
-updates K ← K − r kᵀ/√q in place and fills ``out`` (4, C):
+candidates, and ``k`` (T,) with the targets, the latter divided by √v_t, the variances ``q`` (C,)
+before it and ``v`` (T,) after it, the targets' ``weights`` (T,), and what a unit of gain is
+``worth`` (C,) where candidates compete: one over the cost, 0 for who may not be picked. It
+updates q ← q − r² and K ← K − r kᵀ/√q_fresh in place and fills ``out`` (4, C):
 
 - the gain of each candidate, or less;
 - the gain, or more: they differ for candidates that others beat all the same;
@@ -54,31 +54,37 @@ Pass = Callable[
     None,
 ]
 
-Bound = Callable[[FloatArray, FloatArray, FloatArray, float, float, FloatArray], NDArray[np.bool_]]
+Bound = Callable[
+    [FloatArray, FloatArray, FloatArray, float, float, FloatArray, FloatArray], NDArray[np.bool_]
+]
 Move = Callable[[FloatArray, FloatArray, FloatArray, FloatArray], None]
 Project = Callable[[Shares, FloatArray], FloatArray]
+Turn = Callable[[FloatArray, FloatArray, FloatArray, bool], None]
 
 
 @dataclass(frozen=True)
 class Loops:
-    """The loops of a selection that are written twice: with numpy here, compiled in `kernels`.
+    """The loops of a selection, most of which exist twice: with numpy here, compiled in `kernels`.
 
     Attributes
     ----------
     score : callable
         The pass described above.
     bound : callable
-        As `bound_gains`.
+        As `bound_merits`.
     move : callable
         As `move_rows`.
     project : callable
         As `project_rows`.
+    turn : callable or None
+        As `kernels.turn_rows`; without, matrix products do it.
     """
 
     score: Pass
     bound: Bound
     move: Move
     project: Project
+    turn: Turn | None = None
 
 
 #: Covariances that one block of candidates holds: small enough for the cache.
@@ -134,15 +140,16 @@ def project_rows(rows: Shares, others: FloatArray) -> FloatArray:
     return products
 
 
-def bound_gains(
+def bound_merits(
     scores: FloatArray,
     q: FloatArray,
     q_fresh: FloatArray,
     noise: float,
     loss: float,
+    worth: FloatArray,
     bounds: FloatArray,
 ) -> NDArray[np.bool_]:
-    """Bound gains by the error that rounding can have made in the drops (v − v')/v.
+    """Bound gains times worth by the error that rounding can have made in the drops (v − v')/v.
 
     Parameters
     ----------
@@ -154,13 +161,16 @@ def bound_gains(
         Relative error of an inner product of two rows as first whitened.
     loss : float
         Largest factor by which a target's variance has shrunk since then.
+    worth : ndarray of shape (C,)
+        As for a pass.
     bounds : ndarray of shape (2, C)
-        Filled with lower and upper bounds.
+        Filled with lower and upper bounds; −inf for who may not be picked.
 
     Returns
     -------
     unclear : ndarray of bool of shape (C,)
-        Where the errors are too large for the derivative of the gain to tell their effect.
+        Where the errors are too large for the derivative of the gain to tell their effect, among
+        those who may be picked.
     """
     unclear = np.empty(len(q), dtype=bool)
     # In parts that stay in the cache: there are many steps, and little to do in each.
@@ -174,8 +184,11 @@ def bound_gains(
         error += noise
         unclear[part] = smallest < 4.0 * error
         slack = 2.0 * error * derivative
-        np.subtract(least, slack, out=bounds[0, part])
-        np.add(most, slack, out=bounds[1, part])
+        np.multiply(least - slack, worth[part], out=bounds[0, part])
+        np.multiply(most + slack, worth[part], out=bounds[1, part])
+    closed = worth == 0.0
+    bounds[:, closed] = -np.inf
+    unclear[closed] = False
     return unclear
 
 
@@ -280,6 +293,7 @@ def plain_pass(objective: str) -> Pass:
         step = max(1, BLOCK_ELEMENTS // max(1, K.shape[1]))
         for start in range(0, K.shape[0], step):
             part = slice(start, start + step)
+            q[part] = np.maximum(q[part] - r[part] * r[part], 0.0)
             block = np.multiply.outer(r[part] / -lengths_of(q_fresh[part]), k)
             block += K[part]
             K[part] = block
@@ -298,7 +312,7 @@ def compiled_pass(objective: str) -> Pass:
 
 def plain_loops(objective: str) -> Loops:
     """Return the loops of an objective that needs every covariance, written with numpy."""
-    return Loops(plain_pass(objective), bound_gains, move_rows, project_rows)
+    return Loops(plain_pass(objective), bound_merits, move_rows, project_rows)
 
 
 def compiled_loops(objective: str) -> Loops:
@@ -306,7 +320,11 @@ def compiled_loops(objective: str) -> Loops:
     from prcli.numerics import kernels
 
     return Loops(
-        compiled_pass(objective), kernels.bound_gains, kernels.move_rows, kernels.project_rows
+        compiled_pass(objective),
+        kernels.bound_merits,
+        kernels.move_rows,
+        kernels.project_rows,
+        kernels.turn_rows,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import sys
 from dataclasses import replace
 from typing import Protocol
 
@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prcli.numerics.baselines import Order
-from prcli.numerics.blas_threads import one_blas_thread
 from prcli.numerics.candidates import Effect, choose, effects, leaders_of
 from prcli.numerics.gate import Gate, open_gate
 from prcli.numerics.objectives import Objective
 from prcli.numerics.pool_share import PoolShare
-from prcli.numerics.posterior import Posterior, TargetFrame
+from prcli.numerics.posterior import TargetFrame
 from prcli.numerics.row_source import RowSource
 from prcli.numerics.screens import make_screen
 from prcli.records import Holding
@@ -24,9 +23,6 @@ FloatArray = NDArray[np.float64]
 
 #: Shortlists longer than this share of the pool ask for a fresh whitening of the pool.
 LONGEST_SHORTLIST = 1 / 16
-
-#: Members of a shortlist for which one thread is as fast as many.
-_FEW = 16
 
 #: Members of a shortlist whose covariances are held at once, in float64 values.
 _BATCH_ELEMENTS = 1 << 20
@@ -55,7 +51,6 @@ class GreedyPicker:
     pool : RowSource
         Candidates, one row each.
     targets : TargetFrame
-    posterior : Posterior
     objective : Objective
     weights : ndarray of shape (T,)
     n_to_select : int
@@ -74,7 +69,6 @@ class GreedyPicker:
         self,
         pool: RowSource,
         targets: TargetFrame,
-        posterior: Posterior,
         objective: Objective,
         weights: FloatArray,
         n_to_select: int,
@@ -93,16 +87,15 @@ class GreedyPicker:
         # Not by way of this object: a picker in a circle of references would keep what its screen
         # holds, which may be most of the memory there is, until the next one holds as much.
         gate, part = self._gate, self._share.part
+        price = 1.0 if costs is None else 1.0 / costs[part]
         self._screen = make_screen(
             objective,
             pool,
-            posterior,
             targets,
             weights,
             n_to_select,
             holding,
-            closed=lambda: gate.closed[part],
-            costs=None if costs is None else costs[self._share.part],
+            worth=lambda: np.where(gate.closed[part], 0.0, price),
         )
         self.n_exact = 0
         self.n_whitenings = 0
@@ -121,14 +114,9 @@ class GreedyPicker:
     def _shortlist(self) -> NDArray[np.intp]:
         """Candidates that can be the best or the runner-up, which the margin needs."""
         lower, upper = self._screen.bounds(self._targets.v, self._weights)
-        if self._costs is not None:
-            lower /= self._costs[self._share.part]
-            upper /= self._costs[self._share.part]
-        closed = self._gate.closed[self._share.part]
-        np.putmask(lower, closed, -np.inf)
-        reached = upper >= self._share.floor(lower)
-        reached &= ~closed
-        return np.flatnonzero(reached)
+        # What may not be picked is at −inf, which is the floor where hardly anything may.
+        floor = max(self._share.floor(lower), -sys.float_info.max)
+        return np.flatnonzero(upper >= floor)
 
     def _choose(self, members: NDArray[np.intp]) -> tuple[Effect, float]:
         """Choose among any number of members, of all ranks."""
@@ -156,8 +144,7 @@ class GreedyPicker:
         for start in range(0, len(members), batch):
             part = members[start : start + batch]
             rows = self._pool.take(part)
-            with one_blas_thread() if len(part) <= _FEW else nullcontext():
-                found = self._effects(part + self._share.first, rows, self._whitened(part))
+            found = self._effects(part + self._share.first, rows, self._whitened(part))
             finalists = leaders_of(finalists + with_costs(found, self._costs))
         return finalists
 

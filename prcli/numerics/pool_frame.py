@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,10 +11,9 @@ from numpy.typing import NDArray
 from scipy.linalg.blas import dtrsm
 
 from prcli.errors import FeatureError
-from prcli.numerics.blas_threads import one_blas_thread
 from prcli.numerics.passes import Project, lengths_of, project_rows
 from prcli.numerics.pool_coordinates import Products, make_coordinates
-from prcli.numerics.posterior import Chain, Posterior, RowStep, TargetFrame
+from prcli.numerics.posterior import RowStep, TargetFrame
 from prcli.numerics.rigidity import squared_norms, whiten, whiten_one
 from prcli.numerics.row_source import RowSource
 from prcli.numerics.square_root import balanced_condition
@@ -37,15 +37,14 @@ class Entry:
 
     Attributes
     ----------
-    z : ndarray of shape (D,)
-        Its present coordinates.
-    q, q_fresh : float
-        Its variance, now and when the pool was whitened.
+    q : float
+        Its variance before it was made.
+    direction : ndarray of shape (D,)
+        w, with r_c = z_c · w for candidates as whitened.
     """
 
-    z: FloatArray
     q: float
-    q_fresh: float
+    direction: FloatArray
 
 
 class PoolFrame:
@@ -54,7 +53,8 @@ class PoolFrame:
     Parameters
     ----------
     pool : RowSource
-    posterior : Posterior
+    targets : TargetFrame
+        Of the posterior that picks go to.
     precision : {"float64", "float32", "none"}
         How the coordinates are kept; "none": the pool is read at every pick.
     project : callable
@@ -65,7 +65,7 @@ class PoolFrame:
     factor : ndarray of shape (D, D)
         What the pool was whitened with.
     chain : Chain
-        Picks since then.
+        Picks since then; that of the targets until these are whitened again.
     q_fresh, q : ndarray of shape (C,)
         Variances of the candidates, then and now.
     n_whitenings : int
@@ -74,19 +74,19 @@ class PoolFrame:
     def __init__(
         self,
         pool: RowSource,
-        posterior: Posterior,
+        targets: TargetFrame,
         precision: Precision = "float64",
         project: Project = project_rows,
     ) -> None:
         self._pool = pool
-        self._posterior = posterior
+        self._targets = targets
         self._coordinates = make_coordinates(pool, precision, project)
         self.q_fresh: FloatArray = np.empty(pool.n_rows)
         self.q: FloatArray = np.empty(pool.n_rows)
         self.n_whitenings = 0
 
     def whiten(self, visit: Visit | None = None) -> None:
-        """Compute the coordinates of all candidates from the present factor.
+        """Whiten targets and candidates with the present factor.
 
         Parameters
         ----------
@@ -98,7 +98,10 @@ class PoolFrame:
         FeatureError
             If the square of a row overflows.
         """
-        self.factor = factor = self._posterior.factor()
+        # The targets' whitening may be older; from here on the picks of both are the same.
+        self._targets.refresh()
+        self.factor = factor = self._targets.factor
+        self.chain = self._targets.chain
         self._coordinates.start(factor)
         for start, rows in self._pool.blocks():
             z = whiten(rows, factor, overwrite=True)
@@ -111,40 +114,33 @@ class PoolFrame:
             if visit is not None:
                 visit(start, z)
         self.q[:] = self.q_fresh
-        self.chain = Chain(self._pool.n_columns)
         self._wear = 0.0
         self._condition = balanced_condition(factor)
         self.n_whitenings += 1
 
-    def enter(self, row: FloatArray, step: RowStep, targets: TargetFrame) -> Entry | None:
-        """Bring a pick, a row of shape (D,), into the frame of the pool.
+    def enter(self, row: FloatArray, step: RowStep) -> Entry | None:
+        """Bring a pick, a row of shape (D,) that the targets know already, into this frame.
 
         Returns
         -------
         entry : Entry or None
             None where the pick has lost too many digits for its direction to be trusted.
         """
-        if self.factor is targets.factor and step.q_fresh is not None:
-            z, q_fresh = step.z, step.q_fresh
-        else:
+        is_shared, q_fresh = step.chain is self.chain, step.q_fresh
+        if not is_shared:
             before = whiten_one(row, self.factor)
-            z, q_fresh = self.chain.apply(before), float(before @ before)
-        return Entry(z, step.q, q_fresh) if step.q >= WORN_SHARE * q_fresh else None
-
-    def direction(self, entry: Entry) -> FloatArray:
-        """Vector w, shape (D,), with r_c = z_c · w for a pick; chains the pick."""
-        root = np.sqrt(1.0 + entry.q)
-        with one_blas_thread():
-            direction: FloatArray = self.chain.apply_transposed(entry.z) / root
-            self.chain.append(entry.z, entry.q)
-        self._wear += entry.q_fresh / (1.0 + entry.q)
-        return direction
+            q_fresh = float(before @ before)
+        if step.q < WORN_SHARE * q_fresh:
+            return None
+        if not is_shared:
+            self.chain.append(self.chain.apply(before), step.q)
+        self._wear += q_fresh / (1.0 + step.q)
+        return Entry(step.q, self.chain.brought_back / math.sqrt(1.0 + step.q))
 
     def project(self, direction: FloatArray, out: FloatArray) -> None:
-        """Fill `out` (C,) with the products r of all candidates with one direction; q ← q − r²."""
+        """Fill `out` (C,) with the products r of all candidates with one direction."""
         for part, (products,) in self.products([direction[:, np.newaxis]]):
             out[part] = products[:, 0]
-        self.shrink(slice(None), out)
 
     def products(self, directions: Sequence[FloatArray], height: int | None = None) -> Products:
         """Yield (part, products) of at most `height` candidates with directions (D, m) each."""
@@ -179,8 +175,9 @@ class PoolFrame:
         """Whitened rows of some candidates; None where no exact ones are kept."""
         return self._coordinates.rows(members)
 
-    def present(self, targets: TargetFrame) -> FloatArray:
+    def present(self) -> FloatArray:
         """Directions, shape (D, T), whose products with the pool are the present covariances."""
+        targets = self._targets
         directions: FloatArray = targets.chain.apply_transposed(targets.coordinates).T
         if targets.factor is not self.factor:
             directions = self.factor @ dtrsm(1.0, targets.factor, directions)
@@ -193,8 +190,8 @@ class PoolFrame:
         The direction of a pick is as wrong as its coordinates were when they were long, which
         its own length does not tell any more; wear adds that up.
         """
-        width = float(np.sqrt(self._pool.n_columns))
-        wear = float(np.sqrt(self._wear))
+        width = math.sqrt(self._pool.n_columns)
+        wear = math.sqrt(self._wear)
         steps = 8.0 * width + 4.0 * len(self.chain) + 8.0 * wear
         amplified = self._coordinates.amplification * self._condition
         return _EPSILON * (steps + amplified) + self.storage_noise
@@ -206,7 +203,7 @@ class PoolFrame:
         An error of r by ε √q_fresh at each of n picks, whose r² add up to q_fresh at most,
         makes 2 ε √n q_fresh in q by Cauchy and Schwarz, and less in a covariance.
         """
-        return 2.0 * self._coordinates.rounding * float(np.sqrt(1.0 + len(self.chain)))
+        return 2.0 * self._coordinates.rounding * math.sqrt(1.0 + len(self.chain))
 
 
 def refuse_overflow(index: int) -> None:

@@ -1,20 +1,29 @@
 """The posterior as picks enter it: whitened coordinates that stay accurate.
 
-A pick z (whitened row) turns the identity into I + z zᵀ. Its inverse has the symmetric square
-root A = I − β u uᵀ with u = z/|z| and β = 1 − 1/√(1+|z|²), so multiplying coordinates by A
-keeps inner products equal to posterior covariances. A product of many such factors loses
-digits where variances have shrunk a lot; then coordinates are computed afresh from R.
+Coordinates follow the picks by a chain of symmetric factors, and are computed afresh from R where
+variances have shrunk so much that digits would be lost.
 """
 
 from __future__ import annotations
 
+import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from prcli.numerics.blas_threads import one_blas_thread
-from prcli.numerics.passes import FEW_DIRECTIONS, Loops, Move, Project, move_rows, project_rows
+from prcli.numerics.chain import FEW_FOR_BLAS, Chain
+from prcli.numerics.passes import (
+    FEW_DIRECTIONS,
+    Loops,
+    Move,
+    Project,
+    Turn,
+    move_rows,
+    project_rows,
+)
 from prcli.numerics.rigidity import squared_norms, whiten
 from prcli.numerics.square_root import SquareRoot, with_prior
 
@@ -23,8 +32,9 @@ FloatArray = NDArray[np.float64]
 #: A variance below this share of its value at the last whitening asks for a fresh one.
 STALE_SHARE = 1e-3
 
-#: Picks after which target coordinates are made afresh, so that the chain stays short.
-LONGEST_CHAIN = 128
+#: Picks after which target coordinates are made afresh, so that the chain stays short. Their
+#: errors are still near rounding then.
+LONGEST_CHAIN = 512
 
 
 @dataclass(frozen=True)
@@ -39,68 +49,17 @@ class RowStep:
         Its variance |z|².
     covariances : ndarray of shape (T,)
         K, its products with the coordinates of the targets.
-    q_fresh : float, optional
-        Its variance when the frame was whitened, where that is known.
+    q_fresh : float
+        Its variance when the frame was whitened.
+    chain : Chain
+        Picks between that moment and this one.
     """
 
     z: FloatArray
     q: float
     covariances: FloatArray
-    q_fresh: float | None = None
-
-
-class Chain:
-    """Product of the factors A of the picks since a whitening.
-
-    It is kept as I − Uᵀ T U with the directions as rows of U and T upper triangular, as
-    products of Householder reflections are.
-    """
-
-    def __init__(self, n_columns: int) -> None:
-        self._directions: FloatArray = np.empty((8, n_columns))
-        self._triangle: FloatArray = np.zeros((8, 8))
-        self._length = 0
-
-    def __len__(self) -> int:
-        """Return the number of picks since the whitening."""
-        return self._length
-
-    def append(self, z: FloatArray, q: float) -> None:
-        """Add the factor of a pick with present coordinates `z`, shape (D,), |z|² = q."""
-        n = self._length
-        if n == len(self._directions):
-            self._directions = np.concatenate([self._directions, self._directions])
-            self._triangle = np.pad(self._triangle, (0, n))
-        root = np.sqrt(1.0 + q)
-        norm = np.linalg.norm(z)
-        beta = q / (root * (root + 1.0))
-        u = z / norm if norm > 0.0 else np.zeros_like(z)
-        self._triangle[:n, n] = -beta * (self._triangle[:n, :n] @ (self._directions[:n] @ u))
-        self._triangle[n, n] = beta
-        self._directions[n] = u
-        self._length += 1
-
-    def last(self) -> tuple[FloatArray, float]:
-        """Direction u and β of the latest factor."""
-        n = self._length - 1
-        return self._directions[n], float(self._triangle[n, n])
-
-    def apply(self, rows: FloatArray) -> FloatArray:
-        """Bring rows, shape (M, D) or (D,), from the whitening to the present."""
-        U, T = self._present()
-        result: FloatArray = rows - ((rows @ U.T) @ T) @ U
-        return result
-
-    def apply_transposed(self, rows: FloatArray) -> FloatArray:
-        """Bring present directions, (M, D) or (D,), back to the coordinates of the whitening."""
-        U, T = self._present()
-        result: FloatArray = rows - ((rows @ U.T) @ T.T) @ U
-        return result
-
-    def _present(self) -> tuple[FloatArray, FloatArray]:
-        """U and T of the picks so far."""
-        n = self._length
-        return self._directions[:n], self._triangle[:n, :n]
+    q_fresh: float
+    chain: Chain
 
 
 class Posterior:
@@ -173,6 +132,7 @@ class TargetFrame:
 
     Attributes
     ----------
+    posterior : Posterior
     v : ndarray of shape (T,)
         Present inverse rigidities.
     factor : ndarray of shape (D, D)
@@ -182,19 +142,21 @@ class TargetFrame:
     """
 
     def __init__(self, posterior: Posterior, rows: FloatArray) -> None:
-        self._posterior = posterior
+        self.posterior = posterior
         self._rows = rows
         self._move: Move = move_rows
         self._project: Project = project_rows
+        self._turn: Turn | None = None
         self._start(posterior.factor())
 
     def use(self, loops: Loops) -> None:
         """Let other implementations of the loops do the work."""
-        self._move, self._project = loops.move, loops.project
+        self._move, self._project, self._turn = loops.move, loops.project, loops.turn
+        self.chain.turn = loops.turn
 
     def refresh(self) -> None:
         """Whiten the targets with a fresh factorization, unless that has just been done."""
-        factor = self._posterior.factor()
+        factor = self.posterior.factor()
         if factor is not self.factor or len(self.chain):
             self._start(factor)
 
@@ -203,7 +165,7 @@ class TargetFrame:
         self.coordinates = whiten(self._rows, self.factor)
         self.v = squared_norms(self.coordinates)
         self._v_fresh = self.v
-        self.chain = Chain(self._rows.shape[1])
+        self.chain = Chain(self._rows.shape[1], self._turn)
 
     def steps_of(self, rows: FloatArray, whitened: FloatArray | None = None) -> list[RowStep]:
         """How single rows would enter, each by itself.
@@ -227,16 +189,20 @@ class TargetFrame:
         if len(self.chain):
             now = self.chain.apply(before)
             variances = squared_norms(now)
-            if np.any(variances < STALE_SHARE * fresh):
+            if (variances < STALE_SHARE * fresh).any():
                 self.refresh()
                 return self.steps_of(rows)
-        project = self._project if len(now) <= FEW_DIRECTIONS else project_rows
         return [
-            RowStep(z, float(q), K, float(q_fresh))
-            for z, q, K, q_fresh in zip(
-                now, variances, project(self.coordinates, now), fresh, strict=True
-            )
+            RowStep(z, float(q), K, float(q_fresh), self.chain)
+            for z, q, K, q_fresh in zip(now, variances, self._covariances(now), fresh, strict=True)
         ]
+
+    def _covariances(self, rows: FloatArray) -> FloatArray:
+        """Products (m, T) of rows with the coordinates of the targets."""
+        if len(rows) <= FEW_DIRECTIONS and self._project is not project_rows:
+            return self._project(self.coordinates, rows)
+        with one_blas_thread() if len(rows) <= FEW_FOR_BLAS else nullcontext():
+            return project_rows(self.coordinates, rows)
 
     def add(self, rows: FloatArray, step: RowStep | None = None) -> None:
         """Add picked rows.
@@ -246,28 +212,34 @@ class TargetFrame:
         rows : ndarray of shape (m, D)
         step : RowStep, optional
             For a single row: spares a whitening from a fresh factorization.
+
+        Raises
+        ------
+        ValueError
+            If the step belongs to an earlier whitening.
         """
-        self._posterior.add(rows)
+        if step is not None and step.chain is not self.chain:
+            raise ValueError("the targets have been whitened since the step was made")
+        self.posterior.add(rows)
         if step is None:
             self.refresh()
             return
-        with one_blas_thread():
-            self.chain.append(step.z, step.q)
+        self.chain.append(step.z, step.q)
         u, beta = self.chain.last()
-        root = np.sqrt(step.q)
+        root = math.sqrt(step.q)
         self.v = np.empty_like(self._v_fresh)
         if root > 0.0:
             self._move(self.coordinates, u, step.covariances * (beta / root), self.v)
         else:
             self.v[:] = squared_norms(self.coordinates)
-        stale = np.any(self.v < STALE_SHARE * self._v_fresh)
+        stale = (self.v < STALE_SHARE * self._v_fresh).any()
         if stale or len(self.chain) >= LONGEST_CHAIN:
             self.refresh()
 
     def exact_variances(self, rows: FloatArray) -> FloatArray:
         """Inverse rigidities, shape (T,), after adding `rows`, by a factorization of its own."""
-        return squared_norms(whiten(self._rows, self._posterior.factor_with(rows)))
+        return squared_norms(whiten(self._rows, self.posterior.factor_with(rows)))
 
     def fresh_variances(self) -> FloatArray:
         """Inverse rigidities, shape (T,), by a fresh factorization: the check on drift."""
-        return squared_norms(whiten(self._rows, self._posterior.factor()))
+        return squared_norms(whiten(self._rows, self.posterior.factor()))

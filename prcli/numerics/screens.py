@@ -9,6 +9,7 @@ and in which precision, therefore changes no pick.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from prcli.numerics.lazy_screen import LazyDetScreen
 from prcli.numerics.objectives import Objective
 from prcli.numerics.passes import best_loops, best_project
 from prcli.numerics.pool_frame import PoolFrame
-from prcli.numerics.posterior import Posterior, RowStep, TargetFrame
+from prcli.numerics.posterior import RowStep, TargetFrame
 from prcli.numerics.row_source import RowSource
 from prcli.records import Holding
 
@@ -31,12 +32,12 @@ _FORMS_AT_A_TIME = 4096
 
 
 class Screen(Protocol):
-    """Bounds on gains, for all candidates at once."""
+    """Bounds on merits, which are gains or gains per cost, for all candidates at once."""
 
     frame: PoolFrame
 
     def bounds(self, v: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Return lower and upper bounds on the gains, both of shape (C,).
+        """Return lower and upper bounds, both of shape (C,); −inf for who may not be picked.
 
         Both may be overwritten, and hold until the next call.
         """
@@ -58,36 +59,30 @@ class CrossScreen:
     ----------
     objective : Objective
     pool : RowSource
-    posterior : Posterior
     targets : TargetFrame
     n_to_select : int
         Picks that will be asked for, to plan the work.
     holding : Holding
-    closed : callable
-        Gives the (C,) candidates that may not be picked now.
-    costs : ndarray of shape (C,), optional
-        Positive; gains will be divided by them.
+    worth : callable
+        Gives (C,) what a unit of gain is worth now: one over the cost, 0 for who may not be picked.
     """
 
     def __init__(
         self,
         objective: Objective,
         pool: RowSource,
-        posterior: Posterior,
         targets: TargetFrame,
         n_to_select: int,
         holding: Holding,
-        closed: Callable[[], NDArray[np.bool_]],
-        costs: FloatArray | None,
+        worth: Callable[[], FloatArray],
     ) -> None:
         self._targets = targets
         self._objective = objective
-        self._closed = closed
-        self._worth = np.ones(pool.n_rows) if costs is None else 1.0 / costs
+        self._worth = worth
         n_covariances = pool.n_rows * len(targets.v)
         self._loops = best_loops(objective.name, n_covariances, n_to_select)
         targets.use(self._loops)
-        self.frame = PoolFrame(pool, posterior, holding.pool, self._loops.project)
+        self.frame = PoolFrame(pool, targets, holding.pool, self._loops.project)
         self._covariances = make_covariances(self.frame, targets, self._loops, holding.covariances)
         self._scores: FloatArray = np.empty((4, pool.n_rows))
         self._bounds: FloatArray = np.empty((2, pool.n_rows))
@@ -95,7 +90,7 @@ class CrossScreen:
 
     def refresh(self) -> None:
         """Whiten the pool and compute all covariances afresh."""
-        # Targets may have been whitened at another moment; here both need the same frame.
+        # Before the pool, for what is computed as its rows come.
         self._targets.refresh()
         self._v_fresh = self._targets.v.copy()
         self._covariances.start(self._v_fresh)
@@ -107,26 +102,28 @@ class CrossScreen:
         """Record a pick; the next call of `bounds` applies it while it scores."""
         if self._direction is not None:
             raise ValueError("the bounds after the pick before have not been asked for")
-        entry = self.frame.enter(rows[0], step, self._targets)
+        entry = self.frame.enter(rows[0], step)
         if entry is None:
             self.refresh()
             return
-        self._direction = self.frame.direction(entry)
-        self._k = step.covariances / np.sqrt(1.0 + step.q)
+        self._direction = entry.direction
+        self._k = step.covariances / math.sqrt(1.0 + step.q)
 
     def bounds(self, v: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Apply the latest pick, score, and bound the gains by the errors of rounding."""
-        frame = self.frame
-        worth = np.where(self._closed(), 0.0, self._worth)
+        """Apply the latest pick, score, and bound the merits by the errors of rounding."""
+        frame, worth = self.frame, self._worth()
         self._covariances.score(self._direction, self._k, v, weights, worth, self._scores)
         self._direction = None
         self._k[:] = 0.0
-        loss = float(np.max(self._v_fresh / v))
+        loss = float((self._v_fresh / v).max())
         noise = frame.noise + self._covariances.storage_noise
-        unclear = self._loops.bound(self._scores, frame.q, frame.q_fresh, noise, loss, self._bounds)
+        unclear = self._loops.bound(
+            self._scores, frame.q, frame.q_fresh, noise, loss, worth, self._bounds
+        )
         lower, upper = self._bounds
         if unclear.any():
-            upper[unclear] = self._ceiling(v, weights, np.flatnonzero(unclear))
+            members = np.flatnonzero(unclear)
+            upper[members] = self._ceiling(v, weights, members) * worth[members]
         return lower, upper
 
     def _ceiling(self, v: FloatArray, weights: FloatArray, members: NDArray[np.intp]) -> FloatArray:
@@ -145,25 +142,27 @@ class VarianceScreen:
     Parameters
     ----------
     pool : RowSource
-    posterior : Posterior
     targets : TargetFrame
     weights : ndarray of shape (T,)
     n_to_select : int
     holding : Holding
+    worth : callable
+        As for `CrossScreen`.
     """
 
     def __init__(
         self,
         pool: RowSource,
-        posterior: Posterior,
         targets: TargetFrame,
         weights: FloatArray,
         n_to_select: int,
         holding: Holding,
+        worth: Callable[[], FloatArray],
     ) -> None:
         self._targets = targets
         self._weights = weights
-        self.frame = _frame(pool, posterior, n_to_select, holding)
+        self._worth = worth
+        self.frame = _frame(pool, targets, n_to_select, holding)
         self._s: FloatArray = np.empty(pool.n_rows)
         self.refresh()
 
@@ -187,19 +186,20 @@ class VarianceScreen:
         """Record a pick: s ← s − 2 r h + r² Σ w k², with h_c = Σ w k K_c."""
         if self._pending is not None:
             raise ValueError("the bounds after the pick before have not been asked for")
-        entry = self.frame.enter(rows[0], step, self._targets)
+        entry = self.frame.enter(rows[0], step)
         if entry is None:
             self.refresh()
             return
         chain = self.frame.chain
-        spread = self._M @ chain.apply_transposed(entry.z) / np.sqrt(1.0 + step.q)
-        mixed = chain.apply_transposed(chain.apply(spread))
-        directions = np.column_stack([self.frame.direction(entry), mixed])
+        n_before = len(chain) - 1
+        spread = self._M @ entry.direction
+        mixed = chain.apply_transposed(chain.apply(spread, n_before), n_before)
+        directions = np.column_stack([entry.direction, mixed])
         total = float(self._weights @ step.covariances**2) / (1.0 + step.q)
         self._pending = directions, total
 
     def bounds(self, v: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Apply the latest pick, and bound s/(1+q)."""
+        """Apply the latest pick, and bound s/(1+q) times worth."""
         frame = self.frame
         if self._pending is not None:
             directions, total = self._pending
@@ -215,35 +215,34 @@ class VarianceScreen:
         upper = np.maximum(self._s + error, 0.0) / (1.0 + least)
         # No covariance exceeds the root of the product of the variances.
         ceiling = float(weights @ v) * (most / (1.0 + most))
-        return lower, np.minimum(upper, ceiling, out=upper)
+        np.minimum(upper, ceiling, out=upper)
+        worth = self._worth()
+        lower *= worth
+        upper *= worth
+        upper[worth == 0.0] = lower[worth == 0.0] = -np.inf
+        return lower, upper
 
 
-def _frame(pool: RowSource, posterior: Posterior, n_to_select: int, holding: Holding) -> PoolFrame:
+def _frame(pool: RowSource, targets: TargetFrame, n_to_select: int, holding: Holding) -> PoolFrame:
     """Make the frame of an objective without covariances."""
     project = best_project(pool.n_rows * pool.n_columns, n_to_select, holding.pool)
-    return PoolFrame(pool, posterior, holding.pool, project)
+    return PoolFrame(pool, targets, holding.pool, project)
 
 
 def make_screen(
     objective: Objective,
     pool: RowSource,
-    posterior: Posterior,
     targets: TargetFrame,
     weights: FloatArray,
     n_to_select: int,
     holding: Holding | None = None,
     *,
-    closed: Callable[[], NDArray[np.bool_]],
-    costs: FloatArray | None = None,
+    worth: Callable[[], FloatArray],
 ) -> Screen:
-    """Build the cheapest screen that serves an objective and holds what it may.
-
-    `closed` gives the (C,) candidates that may not be picked now, and gains will be divided by
-    `costs` (C,), if there are any: what a screen need not look at, and by what order.
-    """
+    """Build the cheapest screen that serves an objective and holds what it may."""
     holding = Holding() if holding is None else holding
     if objective.needs_cross:
-        return CrossScreen(objective, pool, posterior, targets, n_to_select, holding, closed, costs)
+        return CrossScreen(objective, pool, targets, n_to_select, holding, worth)
     if objective.needs_targets:
-        return VarianceScreen(pool, posterior, targets, weights, n_to_select, holding)
-    return LazyDetScreen(_frame(pool, posterior, n_to_select, holding), targets, closed, costs)
+        return VarianceScreen(pool, targets, weights, n_to_select, holding, worth)
+    return LazyDetScreen(_frame(pool, targets, n_to_select, holding), worth)

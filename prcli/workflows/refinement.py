@@ -172,11 +172,10 @@ class Exchange:
         gate = Gate(replace(self._limits, n_to_select=n_to_select))
         for index in picks:
             gate.accept(index)
-        frame, state = self._frame(picks)
+        frame, _ = self._frame(picks)
         picker = greedy_picker(
             self._candidates,
             frame,
-            state,
             self._weights,
             self._options,
             1,

@@ -94,9 +94,7 @@ def pick_candidates(
     if options.strategy == "pr":
         costs = limits.costs if by_cost else None
         n_picks = limits.n_to_select
-        picker = greedy_picker(
-            candidates, frame, state, weights, options, n_picks, gate, costs, holding
-        )
+        picker = greedy_picker(candidates, frame, weights, options, n_picks, gate, costs, holding)
     else:
         order = _told_baseline(record, candidates, options, limits, begun, holding)
         picker = list_picker(candidates, frame, weights, options, order, gate)
@@ -183,7 +181,6 @@ def helped_targets(
 def greedy_picker(
     candidates: RankedCandidates,
     frame: TargetFrame,
-    state: Posterior,
     weights: FloatArray,
     options: SelectOptions,
     n_to_select: int,
@@ -197,11 +194,11 @@ def greedy_picker(
     if candidates.are_single:
         rows = candidates.own_rows
         return GreedyPicker(
-            rows, frame, state, objective, weights, n_to_select, gate, holding, costs, share
+            rows, frame, objective, weights, n_to_select, gate, holding, costs, share
         )
     blocks = candidates.own_blocks
     return BlockPicker(
-        blocks, frame, state, objective, weights, n_to_select, gate, costs=costs, share=share
+        blocks, frame, objective, weights, n_to_select, gate, costs=costs, share=share
     )
 
 

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import pytest
+
+from prcli.parallel.threads import let_idle_threads_sleep
+
+if "numpy" not in sys.modules:
+    # As the command does, so that what is measured here is what users have.
+    let_idle_threads_sleep()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import time
+import statistics
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-from measurement import Bandwidth, in_turns
+from measurement import Bandwidth, in_turns, timed
 
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.pickers import GreedyPicker
 from prcli.numerics.posterior import Posterior, TargetFrame
 from prcli.numerics.row_source import ArrayRows
 
-#: Picks that one round makes.
-PICKS_IN_A_ROW = 5
+#: Picks that one round makes. A selection makes them one after the other: the first ones after
+#: other work find the caches, the branch predictors and the threads unprepared.
+PICKS_IN_A_ROW = 25
+
+#: Measurements of the bandwidth that one round makes, for the same reason.
+READS_IN_A_ROW = 7
 
 
 class Selection:
@@ -33,36 +37,37 @@ class Selection:
         self._picker = GreedyPicker(
             ArrayRows(pool),
             self._targets,
-            posterior,
             OBJECTIVES["mean-pr"],
             np.full(n_targets, 1.0 / n_targets),
             1000,
         )
-        self.pass_seconds = 0.0
         covariances = self._picker._screen._covariances
         run = covariances.score
+        self._passes: list[float] = []
 
         def timed_pass(*arrays: object) -> None:
-            start = time.perf_counter()
-            run(*arrays)
-            self._seconds_in_pass += time.perf_counter() - start
+            self._passes.append(timed(lambda: run(*arrays)))
 
         covariances.score = timed_pass
-        self._seconds_in_pass = 0.0
         self.pass_seconds = 0.0
         # The first pick compiles, and has no earlier pick to apply.
         self.pick()
 
     def pick(self) -> float:
-        """Seconds of one pick, the mean of some in a row, as a selection makes them."""
-        self._seconds_in_pass = 0.0
-        start = time.perf_counter()
-        for _ in range(PICKS_IN_A_ROW):
-            effect, _ = self._picker.propose()
-            self._targets.add(effect.rows, effect.step)
-            self._picker.accept(effect)
-        self.pass_seconds = self._seconds_in_pass / PICKS_IN_A_ROW
-        return (time.perf_counter() - start) / PICKS_IN_A_ROW
+        """Seconds of one pick, the median of some in a row."""
+        self._passes.clear()
+        seconds = _median(lambda: timed(self._pick), PICKS_IN_A_ROW)
+        self.pass_seconds = statistics.median(self._passes)
+        return seconds
+
+    def _pick(self) -> None:
+        effect, _ = self._picker.propose()
+        self._targets.add(effect.rows, effect.step)
+        self._picker.accept(effect)
+
+
+def _median(function: Callable[[], float], n_times: int) -> float:
+    return statistics.median(function() for _ in range(n_times))
 
 
 @pytest.mark.benchmark
@@ -76,8 +81,8 @@ def test_pick_against_memory_traffic(
     bandwidth = Bandwidth()
     timing = in_turns(
         [
-            bandwidth.read,
-            bandwidth.read_and_write,
+            lambda: _median(bandwidth.read, READS_IN_A_ROW),
+            lambda: _median(bandwidth.read_and_write, READS_IN_A_ROW),
             selection.pick,
             lambda: selection.pass_seconds,
         ]

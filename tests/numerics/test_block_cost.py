@@ -24,7 +24,7 @@ def test_cost_counts_the_arrays_that_are_held(objective, n_targets):
     state, weights = block_posterior(problem), normalized(None, n_targets)
     frame = TargetFrame(state, problem.targets)
     source = block_source(problem)
-    picker = BlockPicker(source, frame, state, OBJECTIVES[objective], weights, 1)
+    picker = BlockPicker(source, frame, OBJECTIVES[objective], weights, 1)
     cost = block_cost(source.heights, 6, n_targets, OBJECTIVES[objective], 2)
     groups = picker._screen.frame.groups
     for name in ("rows", "gram", "covariances"):
@@ -48,7 +48,6 @@ def test_cost_is_an_upper_bound_of_the_memory(height, objective, monkeypatch):
         picker = BlockPicker(
             source,
             frame,
-            state,
             OBJECTIVES[objective],
             normalized(None, n_targets),
             3,
@@ -67,11 +66,10 @@ def test_cost_is_an_upper_bound_of_the_memory(height, objective, monkeypatch):
 def test_excluded_blocks_are_not_held():
     problem = make_blocks("normal", 1e-3, 1)
     excluded = np.arange(len(problem.pool)) % 2 == 0
-    state, weights = block_posterior(problem), normalized(None, len(problem.targets))
+    weights = normalized(None, len(problem.targets))
     picker = BlockPicker(
         block_source(problem),
-        TargetFrame(state, problem.targets),
-        state,
+        TargetFrame(block_posterior(problem), problem.targets),
         OBJECTIVES["mean-pr"],
         weights,
         1,

@@ -34,9 +34,7 @@ def screen_of(problem, objective):
     state, weights = block_posterior(problem), normalized(None, len(problem.targets))
     frame = TargetFrame(state, problem.targets)
     open_ = np.zeros(len(problem.pool), dtype=bool)
-    screen = BlockScreen(
-        OBJECTIVES[objective], block_source(problem), state, frame, weights, 6, open_
-    )
+    screen = BlockScreen(OBJECTIVES[objective], block_source(problem), frame, weights, 6, open_)
     return screen, state, frame
 
 
@@ -44,11 +42,9 @@ def screen_of(problem, objective):
 @given(problem=block_problems(), compiled=st.booleans())
 @pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
 def test_bounds_contain_the_exact_gains_of_blocks(objective, problem, compiled):
-    state, weights = block_posterior(problem), normalized(None, len(problem.targets))
-    frame = TargetFrame(state, problem.targets)
-    picker = BlockPicker(
-        block_source(problem), frame, state, OBJECTIVES[objective], weights, 6
-    )
+    weights = normalized(None, len(problem.targets))
+    frame = TargetFrame(block_posterior(problem), problem.targets)
+    picker = BlockPicker(block_source(problem), frame, OBJECTIVES[objective], weights, 6)
     if compiled:
         loops = block_passes.compiled_loops()
         picker._screen._loops = dict.fromkeys(picker._screen._loops, loops)

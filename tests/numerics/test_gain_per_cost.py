@@ -35,7 +35,6 @@ def search(problem, objective, limits, *, blocks, by_cost):
     picker = make(
         pool,
         frame,
-        state,
         OBJECTIVES[objective],
         weights,
         limits.n_to_select,

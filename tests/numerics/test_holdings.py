@@ -173,12 +173,11 @@ def test_streamed_pool_is_read_once_a_pick(objective):
 @given(problem=problems(), compiled=st.booleans())
 @each_case
 def test_bounds_contain_the_exact_gains(objective, holding, problem, compiled):
-    state, weights = posterior_of(problem), normalized(None, len(problem.targets))
-    frame = TargetFrame(state, problem.targets)
+    weights = normalized(None, len(problem.targets))
+    frame = TargetFrame(posterior_of(problem), problem.targets)
     picker = GreedyPicker(
         ArrayRows(problem.pool, 7),
         frame,
-        state,
         OBJECTIVES[objective],
         weights,
         6,
@@ -206,10 +205,9 @@ def test_bounds_contain_the_exact_gains(objective, holding, problem, compiled):
 def test_what_is_held_goes_with_the_picker(objective):
     problem = make_problem(KINDS[0], REGULARIZERS[0], 1)
     weights = normalized(None, len(problem.targets))
-    posterior = posterior_of(problem)
-    targets = TargetFrame(posterior, problem.targets)
+    targets = TargetFrame(posterior_of(problem), problem.targets)
     pool, chosen = ArrayRows(problem.pool), OBJECTIVES[objective]
-    picker = GreedyPicker(pool, targets, posterior, chosen, weights, 2)
+    picker = GreedyPicker(pool, targets, chosen, weights, 2)
     picker.propose()
     held = weakref.ref(picker._screen)
     gc.disable()

@@ -20,12 +20,10 @@ PRECISIONS = ("float64", "float32", "none")
 
 
 def picker_of(problem, n_to_select, precision="float64", **options):
-    state = posterior_of(problem)
-    frame = TargetFrame(state, problem.targets[:0])
+    frame = TargetFrame(posterior_of(problem), problem.targets[:0])
     picker = GreedyPicker(
         ArrayRows(problem.pool, 100),
         frame,
-        state,
         OBJECTIVES["log-det"],
         np.empty(0),
         n_to_select,

@@ -33,6 +33,7 @@ def state(seed, n_candidates=9, n_targets=6, n_columns=4, decades=3.0):
         r=r,
         K=Z @ Z_targets.T / roots,
         k=k / np.sqrt(v_fresh),
+        q_before=q_fresh.copy(),
         q=np.maximum(q_fresh - r * r, 0.0),
         q_fresh=q_fresh,
         v_fresh=v_fresh,
@@ -45,8 +46,9 @@ def state(seed, n_candidates=9, n_targets=6, n_columns=4, decades=3.0):
 
 
 def run(apply, s, dtype=np.float64):
-    K, out = s.K.astype(dtype), np.full((4, len(s.q)), np.nan)
-    apply(s.r, K, s.k, s.q, s.q_fresh, s.v, s.v_fresh, s.weights, s.worth, out)
+    K, q, out = s.K.astype(dtype), s.q_before.copy(), np.full((4, len(s.q)), np.nan)
+    apply(s.r, K, s.k, q, s.q_fresh, s.v, s.v_fresh, s.weights, s.worth, out)
+    np.testing.assert_allclose(q, s.q, atol=1e-15 * s.q_before.max())
     return K * s.roots, out
 
 
@@ -171,7 +173,7 @@ def test_compiled_twin_equals_the_plain_one(name, seed, n_candidates, n_targets,
     # Scores of the same covariances: what rounding did above must not matter.
     again = SimpleNamespace(**vars(s))
     again.K = plain[0] / s.roots
-    again.r, again.k = np.zeros_like(s.r), np.zeros_like(s.k)
+    again.r, again.k, again.q_before = np.zeros_like(s.r), np.zeros_like(s.k), s.q
     left, right = run(plain_pass(name), again)[1], run(compiled_pass(name), again)[1]
     # Compiled logarithms are right to some 1e-12, far below what counts as a tie.
     rounding = 1e-14 * left[2] + 1e-11 * left[0]
@@ -206,7 +208,7 @@ def test_blocks_do_not_matter(name, monkeypatch):
 @pytest.mark.parametrize("name", NAMES)
 def test_candidate_of_zeros_gains_nothing(name, maker):
     s = state(7)
-    s.r[3], s.K[3], s.q[3], s.q_fresh[3] = 0.0, 0.0, 0.0, 0.0
+    s.r[3], s.K[3], s.q[3], s.q_before[3], s.q_fresh[3] = 0.0, 0.0, 0.0, 0.0, 0.0
     _, out = run(MAKERS[maker](name), s)
     assert out[0, 3] == 0.0
     assert out[1, 3] == 0.0
@@ -249,12 +251,15 @@ def test_compiled_bounds_equal_the_plain_ones():
     g = np.random.default_rng(6)
     scores, q = g.uniform(0.0, 1.0, (4, 9)), g.uniform(0.0, 5.0, 9)
     scores[1] += scores[0]
-    scores[3, 4] = 1e-14
-    found = []
+    scores[3, 4], worth = 1e-12, g.uniform(0.1, 2.0, 9)
+    worth[[2, 4]] = 0.0, 0.5
+    results = []
     for loops in (plain_loops("mean-pr"), compiled_loops("mean-pr")):
         bounds = np.empty((2, 9))
-        found.append((loops.bound(scores, q, 2.0 * q, 1e-13, 4.0, bounds), bounds))
-    assert found[0][0].tolist() == [c == 4 for c in range(9)]
-    np.testing.assert_array_equal(found[0][0], found[1][0])
-    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-14)
-    assert np.all(found[0][1][0] < found[0][1][1])
+        unclear = loops.bound(scores, q, q + 1.0, 1e-9, 3.0, worth, bounds)
+        assert np.flatnonzero(unclear).tolist() == [4]
+        assert np.isneginf(bounds[:, 2]).all()
+        results.append(bounds)
+    np.testing.assert_allclose(*results, rtol=1e-14)
+    assert np.all(results[0][0] <= scores[0] * worth)
+    assert np.all((results[0][1] >= scores[1] * worth)[worth > 0.0])

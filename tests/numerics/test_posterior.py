@@ -2,51 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from oracles import ExactSelection
 from problems import decaying, factor_of, make_problem, posterior_of
 
 from prcli.numerics import posterior as module
-from prcli.numerics.posterior import Chain, Posterior, TargetFrame
+from prcli.numerics.posterior import Posterior, TargetFrame
 from prcli.numerics.rigidity import squared_norms, whiten
-
-
-@settings(deadline=None, max_examples=40)
-@given(seed=st.integers(0, 10**6), n_picks=st.integers(0, 20), n_columns=st.integers(1, 8))
-def test_chain_keeps_products_equal_to_posterior_covariances(seed, n_picks, n_columns):
-    g = np.random.default_rng(seed)
-    chain, H, rows = Chain(n_columns), np.eye(n_columns), g.normal(size=(5, n_columns))
-    for whitened in g.normal(size=(n_picks, n_columns)):
-        z = chain.apply(whitened)
-        chain.append(z, z @ z)
-        H += np.multiply.outer(whitened, whitened)
-    now = chain.apply(rows)
-    assert len(chain) == n_picks
-    np.testing.assert_allclose(now @ now.T, rows @ np.linalg.inv(H) @ rows.T, atol=1e-12)
-
-
-def test_transposed_chain_is_the_adjoint():
-    g = np.random.default_rng(1)
-    chain = Chain(5)
-    for z in g.normal(size=(11, 5)):
-        chain.append(z, z @ z)
-    row, other = g.normal(size=(2, 5))
-    assert chain.apply(row) @ other == pytest.approx(row @ chain.apply_transposed(other), rel=1e-12)
-
-
-def test_chain_takes_a_pick_of_zeros():
-    chain = Chain(3)
-    chain.append(np.zeros(3), 0.0)
-    assert np.array_equal(chain.apply(np.eye(3)), np.eye(3))
-
-
-def test_last_factor_is_that_of_the_last_pick():
-    chain = Chain(2)
-    chain.append(np.array([0.0, 2.0]), 4.0)
-    u, beta = chain.last()
-    assert u.tolist() == [0.0, 1.0]
-    assert beta == pytest.approx(1.0 - 1.0 / np.sqrt(5.0), rel=1e-15)
 
 
 def test_posterior_leaves_the_training_factor_alone():
@@ -128,6 +89,17 @@ def test_long_chains_are_cut(monkeypatch):
     for row in problem.pool:
         frame.add(row[np.newaxis], *frame.steps_of(row[np.newaxis]))
         np.testing.assert_allclose(frame.v, frame.fresh_variances(), rtol=1e-12)
+
+
+def test_step_of_an_earlier_whitening_is_refused():
+    problem = make_problem("normal", 1e-2, 8)
+    frame = TargetFrame(posterior_of(problem), problem.targets)
+    row = problem.pool[:1]
+    frame.add(row, *frame.steps_of(row))
+    [step] = frame.steps_of(row)
+    frame.refresh()
+    with pytest.raises(ValueError, match="whitened since"):
+        frame.add(row, step)
 
 
 def test_exact_variances_are_those_after_adding():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from thread_ranks import run_ranks
 
 from prcli.numerics.block_picker import BlockPicker
 from prcli.numerics.block_source import ArrayBlocks
+from prcli.numerics.candidates import _COORDINATE_ERROR
 from prcli.numerics.gate import closing
 from prcli.numerics.greedy import normalized, run_selection
 from prcli.numerics.objectives import OBJECTIVES
@@ -63,21 +65,17 @@ def _select(problem, objective, n_to_select, communicator, cuts, costs, options)
     gate = None if problem.excluded is None else closing(problem.excluded)
     if blocks:
         pool = ArrayBlocks.from_blocks(problem.pool[first:stop], problem.targets.shape[1])
-        kind, threads = BlockPicker, {"n_threads": 1}
+        picker_of = partial(BlockPicker, pool, targets, n_threads=1)
     else:
         pool = ArrayRows(problem.pool[first:stop], 4)
-        kind, threads = GreedyPicker, {}
-    picker = kind(
-        pool,
-        targets,
-        state,
+        picker_of = partial(GreedyPicker, pool, targets)
+    picker = picker_of(
         OBJECTIVES[objective],
         weights,
         n_to_select,
         gate,
         costs=costs,
         share=share,
-        **threads,
     )
     return run_selection(
         picker,
@@ -102,9 +100,12 @@ def assert_same(found, wanted):
             found, wanted = (replace(r, picks=r.picks[:n_clear]) for r in (found, wanted))
             break
     assert indices(found) == indices(wanted)
+    # Coordinates are rounded; where little is left of a variance, that shows in what is gained.
+    left = (wanted.v_after / wanted.v_before).min(initial=1.0)
+    rtol = max(1e-9, 4.0 * _COORDINATE_ERROR / np.sqrt(left))
     for name in ("gain", "objective", "pr_mean", "pr_min", "pr_max"):
         numbers = [[getattr(pick, name) for pick in each.picks] for each in (found, wanted)]
-        np.testing.assert_allclose(*numbers, rtol=1e-9)
+        np.testing.assert_allclose(*numbers, rtol=rtol)
     margins = [[pick.margin for pick in each.picks] for each in (found, wanted)]
     np.testing.assert_allclose(*margins, rtol=1e-6, atol=1e-9)
 

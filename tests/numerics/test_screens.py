@@ -36,9 +36,9 @@ def compile_screen(screen, objective, targets):
 @given(problem=problems(), compiled=st.booleans())
 @pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
 def test_bounds_contain_the_exact_gains(objective, problem, compiled):
-    state, weights = posterior_of(problem), normalized(None, len(problem.targets))
-    frame = TargetFrame(state, problem.targets)
-    picker = GreedyPicker(ArrayRows(problem.pool), frame, state, OBJECTIVES[objective], weights, 6)
+    weights = normalized(None, len(problem.targets))
+    frame = TargetFrame(posterior_of(problem), problem.targets)
+    picker = GreedyPicker(ArrayRows(problem.pool), frame, OBJECTIVES[objective], weights, 6)
     if compiled and objective in CROSS:
         compile_screen(picker._screen, objective, frame)
     exact = ExactSelection(problem.rows, problem.targets, problem.pool, problem.regularizer)
@@ -68,10 +68,12 @@ def test_bounds_are_tight_on_tame_data(objective):
 
 def test_variances_never_become_negative():
     rng = np.random.default_rng(1)
-    frame = PoolFrame(ArrayRows(rng.normal(size=(9, 3))), Posterior(np.eye(3), np.ones(3), 1.0))
+    targets = TargetFrame(Posterior(np.eye(3), np.ones(3), 1.0), np.empty((0, 3)))
+    frame = PoolFrame(ArrayRows(rng.normal(size=(9, 3))), targets)
     frame.whiten()
     out = np.empty(9)
     frame.project(10.0 * np.ones(3), out)
+    frame.shrink(slice(None), out)
     assert frame.q.min() == 0.0
     np.testing.assert_allclose(out**2 >= frame.q_fresh, frame.q == 0.0)
 
@@ -82,5 +84,5 @@ def test_candidates_that_overflow_are_refused():
     pool = rng.normal(size=(9, 3))
     pool[4] *= 1e200
     with pytest.raises(FeatureError, match="overflow") as caught:
-        PoolFrame(ArrayRows(pool), posterior).whiten()
+        PoolFrame(ArrayRows(pool), TargetFrame(posterior, pool[:0])).whiten()
     assert "candidate 4" in str(caught.value)
