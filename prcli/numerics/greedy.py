@@ -81,6 +81,11 @@ class GreedyResult:
     n_whitenings: int
     stopped: str
 
+    @property
+    def objective_after(self) -> float:
+        """Objective after the last pick."""
+        return self.picks[-1].objective if self.picks else self.objective_before
+
 
 def run_selection(
     picker: Picker,

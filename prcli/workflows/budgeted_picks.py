@@ -8,25 +8,21 @@ gain alone begins with the best single candidate that the budget pays for.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from prcli.data.hessian_record import HessianRecord
 from prcli.numerics.candidates import TIE
 from prcli.numerics.explanation import HelpWatch
 from prcli.numerics.greedy import GreedyResult, Pick
 from prcli.numerics.limits import Limits
 from prcli.numerics.posterior import Posterior
-from prcli.records import Holding
-from prcli.workflows.ranked_candidates import RankedCandidates
-from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.selection_loop import pick_candidates
-from prcli.workflows.targets import Targets
+from prcli.workflows.selection_problem import SelectionProblem
 
-logger = logging.getLogger(__name__)
+FloatArray = NDArray[np.float64]
 
 #: Names of the searches, as reports have them.
 BY_COST, BY_GAIN, SINGLE = "gain per cost", "gain", "best single"
@@ -59,23 +55,18 @@ class Search:
 
 
 def pick_within_budget(
-    record: HessianRecord,
+    problem: SelectionProblem,
     state: Posterior,
-    candidates: RankedCandidates,
-    targets: Targets,
-    options: SelectOptions,
-    limits: Limits,
     *,
     begun: Sequence[Pick] = (),
     on_pick: Callable[[int, Pick], None] | None = None,
     watch: HelpWatch | None = None,
-    holding: Holding | None = None,
 ) -> tuple[GreedyResult, Posterior, tuple[Search, ...]]:
     """Pick candidates, within a budget by every search.
 
     Parameters
     ----------
-    record, state, candidates, targets, options, limits, watch, holding
+    problem, state, watch
         As for `selection_loop.pick_candidates`.
     begun : sequence of Pick
         Of all searches, which `Pick.search` tells apart.
@@ -91,67 +82,47 @@ def pick_within_budget(
     searches : tuple of Search
         Empty without a budget, and for baselines.
     """
-    costs = limits.costs
-    searched = options.strategy == "pr" and limits.budget is not None and costs is not None
 
-    def search(number: int, at: Posterior) -> GreedyResult:
+    def search(number: int, at: Posterior, *, by_cost: bool) -> GreedyResult:
         def report(n_picks: int, pick: Pick) -> None:
             if on_pick is not None:
                 on_pick(n_picks, replace(pick, search=number))
 
         mine = [replace(pick, search=0) for pick in begun if pick.search == number]
         return pick_candidates(
-            record,
-            at,
-            candidates,
-            targets,
-            options,
-            limits,
-            by_cost=searched and number == 0,
-            begun=mine,
-            on_pick=report,
-            watch=watch,
-            holding=holding,
+            problem, at, by_cost=by_cost, begun=mine, on_pick=report, watch=watch
         )
 
-    twin = state.copy() if searched else state
-    first = search(0, state)
-    if not searched or costs is None:
-        return first, state, ()
-    open_costs = costs[~limits.barred]
+    limits = problem.limits
+    if problem.options.strategy != "pr" or limits.budget is None or limits.costs is None:
+        return search(0, state, by_cost=False), state, ()
+    twin = state.copy()
+    first = search(0, state, by_cost=True)
     # Where all costs are equal the searches are the same.
-    second = search(1, twin) if np.ptp(open_costs) > 0.0 else first
-    results = {BY_COST: first, BY_GAIN: second}
+    costs_differ = np.ptp(limits.costs[~limits.barred]) > 0.0
+    second = search(1, twin, by_cost=False) if costs_differ else first
     # Searches may end with the same picks in another order, and then rounding must not decide.
-    lead = _value(second) - _value(first)
-    kept = BY_GAIN if lead > TIE * abs(_value(first)) else BY_COST
-    searches = [
-        Search(name, len(r.picks), _cost(r, costs), _value(r), is_kept=name == kept)
-        for name, r in results.items()
-    ]
-    single = replace(second, picks=second.picks[:1])
+    lead = second.objective_after - first.objective_after
+    if lead > TIE * abs(first.objective_after):
+        return second, twin, _searches(limits, limits.costs, first, second, BY_GAIN)
+    return first, state, _searches(limits, limits.costs, first, second, BY_COST)
+
+
+def _searches(
+    limits: Limits, costs: FloatArray, by_cost: GreedyResult, by_gain: GreedyResult, kept: str
+) -> tuple[Search, ...]:
+    """Tell what each way to spend the budget reaches."""
+    single = replace(by_gain, picks=by_gain.picks[:1])
     has_floors = any(group.least > 0 for group in limits.groups)
-    searches.append(
-        Search(
-            SINGLE,
-            1,
-            _cost(single, costs),
-            _value(single),
-            len(second.picks) == 1 or not has_floors,
-        )
-    )
+    keeps_limits = len(by_gain.picks) == 1 or not has_floors
+
+    def told(name: str, result: GreedyResult, *, keeps_limits: bool = True) -> Search:
+        cost = float(sum(costs[pick.index] for pick in result.picks))
+        n_picks, value = len(result.picks), result.objective_after
+        return Search(name, n_picks, cost, value, keeps_limits, name == kept)
+
     return (
-        results[kept],
-        twin if kept == BY_GAIN and second is not first else state,
-        tuple(searches),
+        told(BY_COST, by_cost),
+        told(BY_GAIN, by_gain),
+        told(SINGLE, single, keeps_limits=keeps_limits),
     )
-
-
-def _value(result: GreedyResult) -> float:
-    """Objective after the picks."""
-    return result.picks[-1].objective if result.picks else result.objective_before
-
-
-def _cost(result: GreedyResult, costs: np.ndarray) -> float:
-    """Cost of the picks."""
-    return float(sum(costs[pick.index] for pick in result.picks))

@@ -118,8 +118,8 @@ class Refits:
         self, record: HessianRecord, base: LabelledRows, pool: LabelledRows, targets: Targets
     ) -> None:
         self._pool = pool
-        self._rows = targets.rows[targets.counts]
-        self._shares = targets.weight[targets.counts] / targets.weight[targets.counts].sum()
+        self._rows = targets.counted_rows
+        self._shares = targets.shares
         self._weights: list[FloatArray] = []
         self._target_pr: list[float] = []
         # Names the prior where it is to blame.

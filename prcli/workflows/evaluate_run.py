@@ -37,7 +37,7 @@ from prcli.workflows.inputs import (
 from prcli.workflows.loss_options import LossOptions
 from prcli.workflows.model import say_training_set, warn_about_training
 from prcli.workflows.plots import check_plots, write_figures
-from prcli.workflows.select import check_request
+from prcli.workflows.select_checks import check_request
 from prcli.workflows.select_options import Strategy
 from prcli.workflows.select_plan import counted_kinds, plan_selection
 from prcli.workflows.structure_columns import StructureColumns

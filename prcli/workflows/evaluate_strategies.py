@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import numpy as np
@@ -15,7 +16,8 @@ from prcli.workflows.evaluate_options import EvaluateOptions
 from prcli.workflows.evaluate_selections import Curve
 from prcli.workflows.expressions import parse_expression, where
 from prcli.workflows.said_once import said_once
-from prcli.workflows.select import check_enough, select
+from prcli.workflows.select import select
+from prcli.workflows.select_checks import check_enough
 from prcli.workflows.select_options import SelectOptions, Strategy
 from prcli.workflows.structure_columns import StructureColumns
 
@@ -123,7 +125,7 @@ def run_strategies(
 
     curves: list[Curve] = []
     seeds = range(options.seed, options.seed + options.n_seeds)
-    with said_once():
+    with said_once(logging.WARNING):
         for strategy in options.strategies:
             draws = seeds if strategy == "random" else seeds[:1]
             found = tuple(picks(strategy, seed, allowed) for seed in draws)

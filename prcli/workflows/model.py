@@ -190,6 +190,19 @@ def say_training_set(record: HessianRecord) -> None:
     )
 
 
+def warn_about_zero(record: HessianRecord, per: str = "structure") -> None:
+    """Warn of rigidities of energies where forces alone, which do not fix their zero, count."""
+    if per in ("force", "stress"):
+        return
+    if record.energy_weight > 0.0 and "energy" in record.R and record.R["energy"].any():
+        return
+    logger.warning(
+        "no energy has weight in this Hessian, and forces and stresses do not fix the zero of "
+        "energies: rigidities of structures and atoms may show little else; give energies some "
+        "weight (--energy-weight)"
+    )
+
+
 def warn_about_training(record: HessianRecord, data: Dataset) -> None:
     """Say how many structures of a set are training structures: they are taken as they stand."""
     overlap = int(np.count_nonzero(np.isin(data.digests, record.digests)))

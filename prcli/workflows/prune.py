@@ -13,7 +13,6 @@ from prcli.data.hessian_record import HessianRecord
 from prcli.numerics.backward import BackwardElimination, Removals
 from prcli.numerics.block_source import BlockSource
 from prcli.numerics.duplicates import exact_duplicates, near_duplicates
-from prcli.numerics.greedy import normalized
 from prcli.numerics.remaining_rows import RemainingRows
 from prcli.numerics.removal_check import RemovalStates, check_removals
 from prcli.numerics.removal_objectives import REMOVAL_OBJECTIVES
@@ -128,8 +127,7 @@ def prune(
     -------
     pruning : Pruning
     """
-    target_rows = targets.rows[targets.counts]
-    weights = normalized(targets.weight[targets.counts], len(target_rows))
+    target_rows, weights = targets.counted_rows, targets.shares
     objective = REMOVAL_OBJECTIVES[options.objective]
     remaining = RemainingRows(
         rows, _fixed_factor(record, fixed), unscaled_prior_root(record), record.regularizer

@@ -32,7 +32,13 @@ from prcli.workflows.inputs import (
     stamp_hessian,
     stamps_of,
 )
-from prcli.workflows.model import check_fits, kind_weight, say_training_set, warn_about_training
+from prcli.workflows.model import (
+    check_fits,
+    kind_weight,
+    say_training_set,
+    warn_about_training,
+    warn_about_zero,
+)
 from prcli.workflows.number_settings import featurizer_setting, number_settings
 from prcli.workflows.prior import prior_files
 from prcli.workflows.prune import Pruning, prune
@@ -133,6 +139,7 @@ class PruneRun:
         hessian_options = replace(request.hessian_options, allow_duplicates=True)
         self.record = sum_hessian([self.train], self._records, hessian_options, self._progress)
         say_training_set(self.record)
+        warn_about_zero(self.record)
         warn_about_training(self.record, self.target)
         how = SelectOptions(1, target_per=request.options.target_per)
         targets = read_targets(self.record, self.target, how, weight)

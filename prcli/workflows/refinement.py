@@ -6,23 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from prcli.errors import RequestError
 from prcli.numerics.baselines import FixedOrder
 from prcli.numerics.candidates import TIE, Effect
 from prcli.numerics.gate import Gate
-from prcli.numerics.greedy import GreedyResult, normalized, run_selection
+from prcli.numerics.greedy import GreedyResult, run_selection
 from prcli.numerics.limits import Limits
-from prcli.numerics.objectives import OBJECTIVES
+from prcli.numerics.pickers import Picker
 from prcli.numerics.posterior import Posterior, TargetFrame
-from prcli.records import Holding, Progress
-from prcli.workflows.ranked_candidates import RankedCandidates
+from prcli.records import Progress
 from prcli.workflows.select_options import SelectOptions
-from prcli.workflows.selection_loop import add_picks, greedy_picker, list_picker
-from prcli.workflows.targets import Targets
-
-FloatArray = NDArray[np.float64]
+from prcli.workflows.selection_loop import greedy_picker, list_picker
+from prcli.workflows.selection_problem import SelectionProblem
 
 
 @dataclass(frozen=True)
@@ -76,35 +72,16 @@ class Exchange:
 
     Parameters
     ----------
+    problem : SelectionProblem
+        With limits that the picks keep within.
     start : Posterior
         Before the picks; left as it is.
-    candidates : RankedCandidates
-    targets : Targets
-    options : SelectOptions
-    limits : Limits
-        Which the picks keep within.
-    holding : Holding, optional
-        What a search keeps in memory.
     """
 
-    def __init__(
-        self,
-        start: Posterior,
-        candidates: RankedCandidates,
-        targets: Targets,
-        options: SelectOptions,
-        limits: Limits,
-        holding: Holding | None,
-    ) -> None:
+    def __init__(self, problem: SelectionProblem, start: Posterior) -> None:
+        self._problem = problem
         self._start = start
-        self._candidates = candidates
-        self._rows = targets.rows[targets.counts]
-        self._weights = normalized(
-            targets.weight[targets.counts] if len(targets.weight) else None, 0
-        )
-        self._options = options
-        self._limits = limits
-        self._holding = holding
+        self._limits = problem.limits
         self.n_exact = 0
 
     def refine(
@@ -152,8 +129,8 @@ class Exchange:
             n_whitenings=result.n_whitenings,
             stopped=result.stopped,
         )
-        outcome = Refinement(done, n_exchanges, _value(result), _value(refined), is_settled)
-        return refined, state, outcome
+        values = result.objective_after, refined.objective_after
+        return refined, state, Refinement(done, n_exchanges, *values, is_settled)
 
     def _better(self, chosen: Sequence[int], place: int) -> int:
         """Find the best candidate beside all picks but one; that one unless another gains more."""
@@ -165,7 +142,7 @@ class Exchange:
         old = self._effect(others, own)
         slack = TIE * abs(old.gain) + best.uncertainty + old.uncertainty
         is_better = best.gain > old.gain + slack
-        return best.index if self._candidates.communicator.broadcast(is_better) else own
+        return best.index if self._problem.candidates.communicator.broadcast(is_better) else own
 
     def _best(self, picks: Sequence[int], n_to_select: int) -> Effect:
         """Find the best candidate beside some picks."""
@@ -173,16 +150,7 @@ class Exchange:
         for index in picks:
             gate.accept(index)
         frame, _ = self._frame(picks)
-        picker = greedy_picker(
-            self._candidates,
-            frame,
-            self._weights,
-            self._options,
-            1,
-            gate,
-            None,
-            self._holding,
-        )
+        picker = greedy_picker(self._problem, frame, gate, 1)
         best = picker.propose()[0]
         self.n_exact += picker.n_exact
         return best
@@ -190,10 +158,7 @@ class Exchange:
     def _effect(self, picks: Sequence[int], index: int) -> Effect:
         """Compute what one candidate beside some picks does."""
         frame, _ = self._frame(picks)
-        gate = Gate(Limits(np.zeros_like(self._limits.barred), 1))
-        order = FixedOrder(np.array([index]))
-        picker = list_picker(self._candidates, frame, self._weights, self._options, order, gate)
-        return picker.propose()[0]
+        return self._in_order(frame, [index]).propose()[0]
 
     def _filled(self, chosen: Sequence[int]) -> list[int]:
         """Find what can still be picked where exchanges have left money or room."""
@@ -211,18 +176,18 @@ class Exchange:
     def _replayed(self, chosen: Sequence[int]) -> tuple[GreedyResult, Posterior]:
         """Make the picks once more, in their order, for the numbers after each."""
         frame, state = self._frame(())
-        gate = Gate(Limits(np.zeros_like(self._limits.barred), len(chosen)))
-        order = FixedOrder(np.array(chosen, dtype=np.intp))
-        picker = list_picker(self._candidates, frame, self._weights, self._options, order, gate)
-        objective = OBJECTIVES[self._options.objective]
-        return run_selection(picker, frame, objective, self._weights, len(chosen)), state
+        picker = self._in_order(frame, chosen)
+        objective, weights = self._problem.objective, self._problem.targets.shares
+        return run_selection(picker, frame, objective, weights, len(chosen)), state
+
+    def _in_order(self, frame: TargetFrame, indices: Sequence[int]) -> Picker:
+        """Propose some candidates in their order, whatever the limits."""
+        gate = Gate(Limits(np.zeros_like(self._limits.barred), len(indices)))
+        order = FixedOrder(np.array(indices, dtype=np.intp))
+        return list_picker(self._problem, frame, gate, order)
 
     def _frame(self, picks: Sequence[int]) -> tuple[TargetFrame, Posterior]:
         """Targets in the posterior with some picks."""
         state = self._start.copy()
-        add_picks(state, self._candidates, picks)
-        return TargetFrame(state, self._rows), state
-
-
-def _value(result: GreedyResult) -> float:
-    return result.picks[-1].objective if result.picks else result.objective_before
+        self._problem.add(state, picks)
+        return self._problem.frame(state), state

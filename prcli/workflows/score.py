@@ -29,6 +29,7 @@ from prcli.workflows.model import (
     row_form,
     warn_about_descriptors,
     warn_about_training,
+    warn_about_zero,
 )
 from prcli.workflows.rows import EnergyRows, RowForm, local_blocks
 from prcli.workflows.scores import Per, ScorePer, Scores, ranks_of
@@ -73,6 +74,7 @@ def score(
         If the rows that are asked for are not there, or were reduced.
     """
     check_scorable(record, data, per)
+    warn_about_zero(record, per)
     return score_rows(record, data, per, progress)
 
 
@@ -152,7 +154,7 @@ def _scored_blocks(
     start: int = 0,
 ) -> Iterator[_ScoredBlock]:
     """Score the share of a rank, whose first row is number `start` of all."""
-    form = row_form(record)
+    form, begin = row_form(record), start
     if per == "component" or per == "atom-component":
         columns = tuple(blocks_of(record, per).values())
         components = ComponentFactors(factor, columns)
@@ -161,6 +163,7 @@ def _scored_blocks(
                 chosen = check.choose(len(rows) * len(columns))
                 check.look_at(component_rows(rows, columns, chosen))
             values = components.rigidities(rows).ravel()
+            _refuse_overflow(values, start - begin, data, per)
             species = None if numbers is None else np.repeat(numbers, len(columns))
             yield _ScoredBlock(start, values, species)
             start += len(values)
@@ -168,8 +171,25 @@ def _scored_blocks(
     for rows, numbers in row_blocks(data, form, per):
         if check is not None:
             check.look(rows)
-        yield _ScoredBlock(start, rigidities(rows, factor, overwrite=True), numbers)
+        values = rigidities(rows, factor, overwrite=True)
+        _refuse_overflow(values, start - begin, data, per)
+        yield _ScoredBlock(start, values, numbers)
         start += len(rows)
+
+
+def _refuse_overflow(values: FloatArray, start: int, data: Dataset, per: ScorePer) -> None:
+    """Refuse rows, from number `start` of a set on, whose squares are beyond float64."""
+    if (values > 0.0).all():
+        return
+    row = start + int(np.argmin(values > 0.0))
+    index = int(np.searchsorted(row_offsets(data, per), row, side="right")) - 1
+    part, position = data.locate(index)
+    raise FeatureError(
+        "features are so large that their squares overflow",
+        where=f"{part.table.label}, structure {position}",
+        expected="features of the magnitude of those of the training set",
+        remedy="check the units and the program that wrote them",
+    )
 
 
 def check_scorable(record: HessianRecord, data: Dataset, per: ScorePer) -> None:

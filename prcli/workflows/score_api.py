@@ -14,6 +14,7 @@ from prcli.workflows import score as scoring
 from prcli.workflows.data_arguments import DataSet, as_tuple
 from prcli.workflows.hessian_options import HessianOptions, override
 from prcli.workflows.inputs import InputOptions, load_hessian, open_inputs
+from prcli.workflows.model import warn_about_zero
 from prcli.workflows.prior import PriorChoice
 from prcli.workflows.relative import Relation, RelativeOptions, mean_of_first, mean_rigidity
 from prcli.workflows.score_request import input_sets
@@ -91,6 +92,7 @@ def score(
         relation.check(per, opened[0].n_structures)
         for each in opened:
             scoring.check_scorable(record, each, per)
+        warn_about_zero(record, per)
         scores = scoring.score_rows(record, opened[0], per, progress)
         mean = _reference_mean(record, scores, opened, per)
         return replace(scores, relative=Relation(relation, mean).relate(scores))

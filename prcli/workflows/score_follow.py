@@ -22,7 +22,7 @@ from prcli.workflows.growing_data import (
 from prcli.workflows.health import EXACT_UP_TO, say_condition
 from prcli.workflows.hessian_options import override
 from prcli.workflows.inputs import load_hessian, open_inputs
-from prcli.workflows.model import full_factor, scales
+from prcli.workflows.model import full_factor, scales, warn_about_zero
 from prcli.workflows.relative import Relation, Relative, mean_of_first, mean_rigidity
 from prcli.workflows.said_once import said_once
 from prcli.workflows.score import alpha_of, check_scorable, score_piece, score_rows
@@ -87,6 +87,7 @@ class FollowRun:
         request, record = self._request, self._record
         factor = full_factor(record)
         say_condition(condition_of(factor / scales(record), EXACT_UP_TO))
+        warn_about_zero(record, request.per)
         relation = self._relation()
         wanted, *_ = input_sets(request.data, request.per, request.relative)
         growing = GrowingData(self._path, wanted, request.inputs, record, self._options)

@@ -25,6 +25,7 @@ from prcli.workflows.inputs import (
     load_hessian,
     open_inputs,
 )
+from prcli.workflows.model import warn_about_zero
 from prcli.workflows.rank_limits import check_ranks
 from prcli.workflows.relative import (
     Relation,
@@ -148,6 +149,7 @@ class ScoreRun:
             self.record, self.data, request.per, self._progress, self._communicator
         )
         self._relate()
+        warn_about_zero(self.record, request.per)
         if self.scores.n_infinite:
             n = self.scores.n_infinite
             are, have = ("is", "has") if n == 1 else ("are", "have")

@@ -10,34 +10,19 @@ from numpy.typing import NDArray
 
 from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
-from prcli.errors import RequestError
-from prcli.numerics.condition import condition_of
-from prcli.numerics.explanation import HelpWatch
 from prcli.numerics.greedy import GreedyResult, Pick
-from prcli.numerics.objectives import OBJECTIVES
-from prcli.numerics.posterior import Posterior
-from prcli.numerics.rigidity import prior_shares, reciprocal, squared_norms, whiten
 from prcli.records import ALONE, Communicator, Holding, Progress, no_progress
-from prcli.wording import counted
-from prcli.workflows.budgeted_picks import pick_within_budget
 from prcli.workflows.candidate_rows import Weights, warn_about_kinds
 from prcli.workflows.constraints import Constraints, neighbours_of
-from prcli.workflows.health import MOSTLY
-from prcli.workflows.model import (
-    check_fits,
-    posterior,
-    scales,
-    unscaled_prior_root,
-    warn_about_descriptors,
-    warn_about_training,
-)
+from prcli.workflows.found_picks import FoundPicks, find_picks
+from prcli.workflows.model import check_fits, warn_about_descriptors, warn_about_training
 from prcli.workflows.ranked_candidates import RankedCandidates
-from prcli.workflows.refinement import Exchange, check_refinement
+from prcli.workflows.select_checks import check_enough, check_request
 from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.selection import Selection
-from prcli.workflows.selection_bound import bound_selection, check_bound
-from prcli.workflows.selection_loop import add_picks, helped_targets
-from prcli.workflows.targets import Targets, check_targets, read_targets
+from prcli.workflows.selection_problem import SelectionProblem
+from prcli.workflows.target_standing import say_unresolved
+from prcli.workflows.targets import read_targets
 
 logger = logging.getLogger(__name__)
 FloatArray = NDArray[np.float64]
@@ -114,141 +99,39 @@ def select(
         cannot be met.
     """
     constraints = constraints or Constraints()
-    _check(record, pool, target, options, refine, bound)
+    _check(record, pool, target, options)
     allowed, n_in_training = _allowed(record, pool, options, allowed, constraints)
     constraints.check(allowed, options, pool.label)
     targets = read_targets(record, target, options, target_weight)
     candidates = RankedCandidates(pool, record, weights, communicator, progress)
     warn_about_kinds(record, pool)
-
-    def report(n_picks: int, pick: Pick) -> None:
-        # What keeps picks comes before what may end the run.
-        if on_pick is not None:
-            on_pick(pick)
-        progress("select", n_picks, limits.n_to_select)
-
     near = neighbours_of(constraints.options, record, pool)
     limits = constraints.limits(allowed, options, near, record.scale)
-    # One factorization before the picks and one after serve the choice and what is told of it:
-    # with many features each takes longer than the picks.
-    state = posterior(record)
-    add_picks(state, candidates, limits.chosen.tolist())
-    condition = condition_of(state.factor() / scales(record))
-    start = state.copy() if refine or bound else state
-    before, share_before = _standing(record, state, targets)
-    watch = HelpWatch() if explain and targets.counts.any() else None
-    result, state, searches = pick_within_budget(
-        record,
-        state,
-        candidates,
-        targets,
-        options,
-        limits,
+    problem = SelectionProblem(record, candidates, targets, options, limits, holding or Holding())
+    found = find_picks(
+        problem,
         begun=begun,
-        on_pick=report,
-        watch=watch,
-        holding=holding,
+        on_pick=on_pick,
+        refine=refine,
+        bound=bound,
+        explain=explain,
+        progress=progress,
     )
-    refinement = None
-    if refine:
-        exchange = Exchange(start, candidates, targets, options, limits, holding)
-        result, state, refinement = exchange.refine(result, state, refine, progress)
-    bounded = None
-    if bound:
-        bounded = bound_selection(start, candidates, targets, options, limits, result)
-    _warn(result, options)
-    after, share_after = _standing(record, state, targets)
-    _say_unresolved(share_before, share_after)
-    helped = None
-    if watch is not None:
-        chosen = limits.chosen.tolist()
-        helped = helped_targets(record, candidates, targets, result.picks, watch, chosen)
-    return Selection(
-        indices=np.array([pick.index for pick in result.picks], dtype=np.int64),
-        picks=result.picks,
-        objective_before=result.objective_before,
-        target_structure=targets.structure,
-        target_atom=targets.atom,
-        target_component=targets.component,
-        target_weight=targets.weight,
-        target_pr_before=before,
-        target_pr_after=after,
-        drift=result.drift,
-        n_candidates=int(np.count_nonzero(allowed)),
-        n_in_training=n_in_training,
-        n_exact=result.n_exact,
-        n_whitenings=result.n_whitenings,
-        stopped=_why(result.stopped, options),
-        options=options,
-        n_resumed=len(begun),
-        target_prior_share_before=share_before,
-        target_prior_share_after=share_after,
-        condition=condition,
-        helped=helped,
-        constraints=constraints,
-        searches=searches,
-        refinement=refinement,
-        bound=bounded,
-    )
+    _warn(found.result, options)
+    say_unresolved(found.before, found.after)
+    return _selection(problem, found, constraints, n_in_training, len(begun))
 
 
 def _check(
-    record: HessianRecord,
-    pool: Dataset,
-    target: Dataset | None,
-    options: SelectOptions,
-    refine: int,
-    bound: bool,
+    record: HessianRecord, pool: Dataset, target: Dataset | None, options: SelectOptions
 ) -> None:
     """Refuse what cannot be selected, and warn of what is doubtful, before any long work."""
     check_request(pool, target, options)
-    check_refinement(refine, options)
-    if bound:
-        check_bound(target is not None, options)
     for data in (pool, *([] if target is None else [target])):
         check_fits(record, data)
         warn_about_descriptors(data)
     if target is not None:
         warn_about_training(record, target)
-
-
-def check_request(pool: Dataset, target: Dataset | None, options: SelectOptions) -> None:
-    """Refuse what cannot be selected, before any long work.
-
-    Raises
-    ------
-    RequestError
-        If targets are needed and missing, or the pool holds too few candidates.
-    FeatureError
-        If targets are atoms and have no features, or components without named blocks.
-    """
-    needs_targets = OBJECTIVES[options.objective].needs_targets and options.strategy == "pr"
-    if target is None and needs_targets:
-        raise RequestError(
-            f"the objective {options.objective} needs targets",
-            where="--target",
-            remedy="give --target, or use --objective log-det",
-        )
-    if target is not None:
-        check_targets(target, options.target_per)
-    check_enough(pool, pool.n_structures, options)
-
-
-def check_enough(pool: Dataset, n_allowed: int, options: SelectOptions) -> None:
-    """Refuse to pick more structures than may be picked.
-
-    Raises
-    ------
-    RequestError
-    """
-    if (options.n_to_select or 1) > n_allowed:
-        raise RequestError(
-            "there are fewer candidates than structures to select",
-            where=pool.label,
-            expected=f"at least {options.n_to_select or 1} candidates",
-            got=f"{n_allowed} candidates of {pool.n_structures} in the pool",
-            remedy="ask for fewer, enlarge the pool, or loosen the filter",
-        )
 
 
 def _allowed(
@@ -294,25 +177,39 @@ def _why(stopped: str, options: SelectOptions) -> str:
     return "pool" if stopped == "n_to_select" and options.n_to_select is None else stopped
 
 
-def _standing(
-    record: HessianRecord, state: Posterior, targets: Targets
-) -> tuple[FloatArray, FloatArray]:
-    """Rigidities of all targets, those that do not count too, and the prior's shares of 1/PR."""
-    factor = state.factor()
-    whitened = whiten(targets.rows, factor)
-    shares = prior_shares(whitened, factor, unscaled_prior_root(record), record.regularizer)
-    return reciprocal(squared_norms(whitened)), shares
-
-
-def _say_unresolved(before: FloatArray, after: FloatArray) -> None:
-    """Say how many predictions the regularizer holds, and not the training set."""
-    n_before, n_after = (int(np.count_nonzero(shares > MOSTLY)) for shares in (before, after))
-    if n_before:
-        logger.info(
-            "of %s, %d %s held in place by the regularizer more than by training structures, and "
-            "%d after the picks: their rigidities change with it",
-            counted(len(before), "target"),
-            n_before,
-            "was" if n_before == 1 else "were",
-            n_after,
-        )
+def _selection(
+    problem: SelectionProblem,
+    found: FoundPicks,
+    constraints: Constraints,
+    n_in_training: int,
+    n_resumed: int,
+) -> Selection:
+    """Put together what is told of a selection."""
+    targets, result = problem.targets, found.result
+    return Selection(
+        indices=np.array([pick.index for pick in result.picks], dtype=np.int64),
+        picks=result.picks,
+        objective_before=result.objective_before,
+        target_structure=targets.structure,
+        target_atom=targets.atom,
+        target_component=targets.component,
+        target_weight=targets.weight,
+        target_pr_before=found.before.rigidity,
+        target_pr_after=found.after.rigidity,
+        drift=result.drift,
+        n_candidates=int(np.count_nonzero(~problem.limits.barred)),
+        n_in_training=n_in_training,
+        n_exact=result.n_exact,
+        n_whitenings=result.n_whitenings,
+        stopped=_why(result.stopped, problem.options),
+        options=problem.options,
+        n_resumed=n_resumed,
+        target_prior_share_before=found.before.prior_share,
+        target_prior_share_after=found.after.prior_share,
+        condition=found.condition,
+        helped=found.helped,
+        constraints=constraints,
+        searches=found.searches,
+        refinement=found.refinement,
+        bound=found.bound,
+    )

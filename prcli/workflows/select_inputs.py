@@ -33,7 +33,7 @@ from prcli.workflows.inputs import (
 from prcli.workflows.model import check_fits
 from prcli.workflows.prior import prior_files
 from prcli.workflows.row_weights import RowWeights
-from prcli.workflows.select import check_enough, check_request
+from prcli.workflows.select_checks import check_enough, check_request
 from prcli.workflows.select_request import SelectRequest
 from prcli.workflows.structure_columns import StructureColumns
 from prcli.workflows.targets import read_target_weight

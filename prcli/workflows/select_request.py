@@ -7,10 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from prcli.data.hessian_record import HessianRecord
+from prcli.errors import RequestError
 from prcli.workflows.constraint_options import ConstraintOptions
 from prcli.workflows.hessian_options import HessianOptions
 from prcli.workflows.inputs import DataArgument, InputOptions
+from prcli.workflows.refinement import check_refinement
 from prcli.workflows.select_options import SelectOptions
+from prcli.workflows.selection_bound import check_bound
 from prcli.workflows.write_options import WriteOptions
 
 
@@ -87,6 +90,28 @@ class SelectRequest:
     writers: WriteOptions | None = None
     with_page: bool = False
     audit: bool = False
+
+    def check(self) -> None:
+        """Refuse, before anything is opened, what contradicts itself.
+
+        Raises
+        ------
+        RequestError
+        """
+        if (self.hessian is None) == (not self.train):
+            raise RequestError(
+                "the training set must come from one place",
+                expected="either --train or --hessian",
+                got="both" if self.train else "neither",
+            )
+        if self.options.n_to_select is None and self.constraints.budget is None:
+            raise RequestError(
+                "it is not said how many structures to select",
+                expected="-n/--n-to-select, or --budget with --cost",
+            )
+        check_refinement(self.refine, self.options)
+        if self.bound:
+            check_bound(bool(self.target), self.options)
 
     @property
     def checkpoint_path(self) -> str | None:

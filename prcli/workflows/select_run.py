@@ -18,7 +18,6 @@ from prcli.data.dataset import Dataset
 from prcli.data.hessian_record import HessianRecord
 from prcli.data.provenance import make_provenance
 from prcli.data.publish import check_not_below, check_output
-from prcli.errors import RequestError
 from prcli.numerics.greedy import Pick
 from prcli.records import ALONE, Communicator, Progress, Provenance, no_progress
 from prcli.workflows.candidate_weights import without_keys
@@ -27,14 +26,10 @@ from prcli.workflows.expressions import parse_expression
 from prcli.workflows.frames import Frames
 from prcli.workflows.hessian import sum_hessian
 from prcli.workflows.hessian_options import override
-from prcli.workflows.inputs import (
-    check_stdin,
-    paths_of,
-)
-from prcli.workflows.model import say_training_set
+from prcli.workflows.inputs import check_stdin, paths_of
+from prcli.workflows.model import say_training_set, warn_about_zero
 from prcli.workflows.number_settings import featurizer_setting, number_settings
 from prcli.workflows.rank_limits import check_ranks
-from prcli.workflows.refinement import check_refinement
 from prcli.workflows.row_weights import RowWeights
 from prcli.workflows.select import select
 from prcli.workflows.select_inputs import SelectInputs
@@ -42,7 +37,6 @@ from prcli.workflows.select_memory import SelectMemory
 from prcli.workflows.select_options import SelectOptions
 from prcli.workflows.select_request import SelectRequest
 from prcli.workflows.selection import Selection
-from prcli.workflows.selection_bound import check_bound
 from prcli.workflows.selection_checkpoint import SelectionCheckpoint, open_checkpoint
 from prcli.workflows.selection_explanation import Explanation, explanation, nearest_training
 from prcli.workflows.selection_identity import selection_identity
@@ -87,20 +81,7 @@ class SelectRun:
     ) -> None:
         named = [*request.train, *request.target, *request.pool]
         check_ranks(communicator, named, request.inputs)
-        if (request.hessian is None) == (not request.train):
-            raise RequestError(
-                "the training set must come from one place",
-                expected="either --train or --hessian",
-                got="both" if request.train else "neither",
-            )
-        if request.options.n_to_select is None and request.constraints.budget is None:
-            raise RequestError(
-                "it is not said how many structures to select",
-                expected="-n/--n-to-select, or --budget with --cost",
-            )
-        check_refinement(request.refine, request.options)
-        if request.bound:
-            check_bound(bool(request.target), request.options)
+        request.check()
         self._request = request
         self._progress = progress
         self._communicator = communicator
@@ -174,20 +155,10 @@ class SelectRun:
         weight = inputs.target_weight()
         weights = inputs.candidate_weights()
         begun = self._begun(allowed, weight, weights, constraints)
-        if request.hessian is not None:
-            options = request.hessian_options
-            # Weights of structures are for the candidates: the training rows have theirs.
-            options = replace(options, loss=without_keys(options.loss))
-            self.record = override(inputs.records[0], options)
-        else:
-            self.record = sum_hessian(
-                inputs.train,
-                inputs.records,
-                request.hessian_options,
-                progress,
-                self._communicator,
-            )
+        self.record = self._hessian(progress)
         say_training_set(self.record)
+        if self.target is not None:
+            warn_about_zero(self.record)
         self._select = partial(
             select,
             self.record,
@@ -213,6 +184,15 @@ class SelectRun:
             nearest = nearest_training(self.record, self.pool, self.selection.indices, inputs.train)
             self.explanation = explanation(self.selection, nearest)
         return self.selection
+
+    def _hessian(self, progress: Progress) -> HessianRecord:
+        """Take the Hessian that is given, or sum that of the training set."""
+        request, inputs = self._request, self._inputs
+        options = request.hessian_options
+        if request.hessian is not None:
+            # Weights of structures are for the candidates: the training rows have theirs.
+            return override(inputs.records[0], replace(options, loss=without_keys(options.loss)))
+        return sum_hessian(inputs.train, inputs.records, options, progress, self._communicator)
 
     def again(self, options: SelectOptions, progress: Progress = no_progress) -> Selection:
         """Select anew by other options, on the same terms."""

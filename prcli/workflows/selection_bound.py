@@ -8,14 +8,12 @@ import numpy as np
 
 from prcli.errors import RequestError
 from prcli.numerics.capped_weights import Capacity
-from prcli.numerics.greedy import GreedyResult, normalized
-from prcli.numerics.limits import Limits
+from prcli.numerics.greedy import GreedyResult
 from prcli.numerics.objectives import OBJECTIVES
 from prcli.numerics.posterior import Posterior
 from prcli.numerics.relaxation import Relaxation, has_bound
-from prcli.workflows.candidate_rows import CandidateRows
 from prcli.workflows.select_options import SelectOptions
-from prcli.workflows.targets import Targets
+from prcli.workflows.selection_problem import SelectionProblem
 
 
 @dataclass(frozen=True)
@@ -66,54 +64,37 @@ def check_bound(target_given: bool, options: SelectOptions) -> None:
 
 
 def bound_selection(
-    start: Posterior,
-    candidates: CandidateRows,
-    targets: Targets,
-    options: SelectOptions,
-    limits: Limits,
-    result: GreedyResult,
+    problem: SelectionProblem, start: Posterior, result: GreedyResult
 ) -> SelectionBound:
     """Bound the objective by letting candidates be added by parts.
 
     Parameters
     ----------
+    problem : SelectionProblem
+        Of its limits the number and the budget count; without the others it may be possible to
+        gain more, so that the bound holds all the same.
     start : Posterior
         Before the picks.
-    candidates : CandidateRows
-    targets : Targets
-    options : SelectOptions
-    limits : Limits
-        Of which the number and the budget count; without the others it may be possible to gain
-        more, so that the bound holds all the same.
     result : GreedyResult
-        Picks within them.
+        Picks within the limits.
 
     Returns
     -------
     bound : SelectionBound
     """
+    targets, limits = problem.targets, problem.limits
     closed = limits.barred.copy()
     closed[limits.chosen] = True
-    capacities = []
-    if limits.budget is None:
-        capacities.append(Capacity(np.ones(len(closed)), float(len(result.picks))))
-    elif limits.costs is not None:
+    if limits.budget is not None and limits.costs is not None:
         closed |= limits.costs > limits.budget
-        capacities.append(Capacity(limits.costs, limits.budget))
-        if options.n_to_select is not None:
-            capacities.append(Capacity(np.ones(len(closed)), float(options.n_to_select)))
-    weights = normalized(targets.weight[targets.counts] if len(targets.weight) else None, 0)
     relaxation = Relaxation(
-        start,
-        targets.rows[targets.counts],
-        weights,
-        candidates,
-        OBJECTIVES[options.objective],
+        start, targets.counted_rows, targets.shares, problem.candidates, problem.objective
     )
     picks = [pick.index for pick in result.picks]
+    capacities = _capacities(problem, len(picks))
     bounds = [relaxation.bound(capacity, closed, picks) for capacity in capacities]
     best = min(bounds, key=lambda bound: bound.gain)
-    gained = (result.picks[-1].objective if picks else 0.0) - result.objective_before
+    gained = result.objective_after - result.objective_before
     return SelectionBound(
         result.objective_before + best.gain,
         best.gain,
@@ -121,3 +102,17 @@ def bound_selection(
         best.relaxed,
         sum(bound.n_passes for bound in bounds),
     )
+
+
+def _capacities(problem: SelectionProblem, n_picks: int) -> list[Capacity]:
+    """Limit what is added: as many as were picked, or the budget and the number asked for."""
+    limits, n_to_select = problem.limits, problem.options.n_to_select
+    ones = np.ones(len(limits.barred))
+    if limits.budget is None:
+        return [Capacity(ones, float(n_picks))]
+    capacities = []
+    if limits.costs is not None:
+        capacities.append(Capacity(limits.costs, limits.budget))
+        if n_to_select is not None:
+            capacities.append(Capacity(ones, float(n_to_select)))
+    return capacities

@@ -48,6 +48,17 @@ class Targets:
     weight: FloatArray
     counts: NDArray[np.bool_]
 
+    @property
+    def counted_rows(self) -> FloatArray:
+        """Rows that the objective looks at, a copy of shape (T', D')."""
+        return self.rows[self.counts]
+
+    @property
+    def shares(self) -> FloatArray:
+        """Weights of these rows, which sum to 1, shape (T',)."""
+        weight = self.weight[self.counts]
+        return np.asarray(weight / weight.sum())
+
 
 def read_targets(
     record: HessianRecord,
@@ -170,7 +181,9 @@ def read_target_weight(target: Dataset, columns: StructureColumns, name: str) ->
             raise RequestError(
                 "target weights must be numbers",
                 where=place_of(target, first, name),
+                expected="a weight of every target",
                 got="nothing" if values[first] is None else repr(values[first]),
+                remedy="write it there, 0 where a target is not to count",
             )
     return check_weights(values.astype(np.float64), target)
 
@@ -185,9 +198,10 @@ def check_weights(weight: FloatArray, target: Dataset) -> FloatArray:
     """
     wrong = np.flatnonzero(~(np.isfinite(weight) & (weight >= 0.0)))
     if wrong.size:
+        part, position = target.locate(int(wrong[0]))
         raise RequestError(
             "a target weight is not valid",
-            where=f"{target.label}, structure {int(wrong[0])}",
+            where=f"{part.table.label}, structure {position}",
             expected="a finite number that is not negative",
             got=str(weight[wrong[0]]),
         )

@@ -123,6 +123,8 @@ def test_target_weight_that_some_frames_lack_is_refused(fails):
     message = fails("prune", *SETS, "--keep", "4", "--target-weight", "energy")
     assert "target weights must be numbers" in message
     assert "target.h5, structure" in message
+    assert "expected: a weight of every target" in message
+    assert "remedy:   write it there, 0 where a target is not to count" in message
 
 
 def test_missing_structures_name_an_option_that_there_is(fails):

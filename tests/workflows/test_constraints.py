@@ -526,6 +526,14 @@ def test_no_selection_is_better_than_the_bound(objective):
         assert selection.bound.gain <= 1.0011 * selection.bound.relaxed_gain
 
 
+@pytest.mark.parametrize("objective", ["mean-pr", "log-det"])
+def test_no_picks_are_no_share_of_the_bound(objective):
+    limits = {"budget": 30.0, "cost": "price", "include": ("pool.h5@:1",), "min_distance": 1e6}
+    selection = select(None, objective=objective, bound=True, **limits)
+    assert not selection.picks
+    assert selection.bound.share == 0.0
+
+
 def test_the_bound_knows_budgets():
     selection = select(3, budget=8.0, cost="price", bound=True)
     best = max(
@@ -546,9 +554,9 @@ def test_the_bound_knows_budgets():
         ({"bound": True, "objective": "min-pr"}, "no bound for this objective"),
     ],
 )
-def test_what_cannot_be_refined_or_bounded(options, message):
+def test_what_cannot_be_refined_or_bounded_is_refused_before_anything_is_opened(options, message):
     with pytest.raises(RequestError, match=message):
-        select(3, **options)
+        SelectRun(request_of(3, pool=("no-such-file.h5",), **options))
 
 
 # --- checkpoints and reports ----------------------------------------------------------------

@@ -590,6 +590,13 @@ def test_warnings_of_repeated_selections_are_said_once(energies_only, caplog):
     ]
 
 
+def test_what_holds_of_single_selections_is_not_said(energies_only, caplog):
+    options = EvaluateOptions(strategies=("random",), n_to_select=2, n_seeds=3)
+    with caplog.at_level(logging.INFO):
+        energies_only.run(options, regularizer=1e6)
+    assert "held in place" not in caplog.text
+
+
 def test_candidates_that_are_targets_are_reported(energies_only, caplog):
     energies_only.sets["pool"] = energies_only["target"]
     energies_only.run()

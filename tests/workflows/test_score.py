@@ -14,6 +14,7 @@ from prcli.data.features import Features
 from prcli.data.hessian_record import HessianRecord
 from prcli.errors import FeatureError, MismatchError, RankError, RequestError
 from prcli.numerics.rows import column_scales
+from prcli.records import Block
 from prcli.workflows import rows
 from prcli.workflows import score_table as module
 from prcli.workflows.hessian import sum_hessian
@@ -196,6 +197,22 @@ def test_rows_of_zeros_are_infinitely_rigid():
     assert scores.rigidity[0] == np.inf
     assert scores.rank.tolist() == [2, 1]
     assert scores.n_infinite == 1
+
+
+@pytest.mark.parametrize("per", ["structure", "atom", "component", "atom-component"])
+@pytest.mark.parametrize("factor", [1e200, 1e306])
+def test_rows_whose_squares_overflow_are_refused(per, factor, monkeypatch):
+    monkeypatch.setattr(rows, "BLOCK_BYTES", 64)
+    blocks, counts = [Block("nu1", 1), Block("nu2", 2)], [2, 3, 1, 4, 2, 5]
+    train = whole(features_of(12, seed=1, blocks=blocks))
+    record = sum_hessian([train], [], HessianOptions())
+    atoms = np.random.default_rng(2).normal(size=(17, 3))
+    atoms[11] *= factor
+    species = np.full(17, 6)
+    table = Features(atoms=atoms, n_atoms=counts, species=species, blocks=blocks, label="large")
+    with pytest.raises(FeatureError, match="their squares overflow") as caught:
+        score(record, whole(table), per)
+    assert caught.value.where == "large, structure 4"
 
 
 def test_training_structures_are_warned_of(caplog):
