@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
+from traceback import extract_tb
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -60,9 +61,18 @@ def parse_errors(path: str, title: str, frame: int | None = None) -> Iterator[No
             "structures cannot be read",
             where=where,
             expected=f"an intact file of the format: {title}",
-            got=f"{type(error).__name__}: {error}".splitlines()[0][:200],
+            got=_reason(error),
             remedy="look whether `ase info` can read it; convert it to extxyz otherwise",
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line what a parser stumbled on; of a bare assertion, what it asserts."""
+    words = " ".join(str(error).split())
+    if not words:
+        steps = extract_tb(error.__traceback__)
+        words = str(steps[-1].line) if steps else ""
+    return f"{type(error).__name__}: {words}".removesuffix(": ")[:200]
 
 
 class NumberedFile(ABC):

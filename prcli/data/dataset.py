@@ -161,6 +161,8 @@ class Dataset:
         FeatureError
             If a part lacks it.
         """
+        if len(self.parts) == 1:
+            return self.parts[0].select(self.parts[0].table.column(name))
         return np.concatenate([part.select(part.table.column(name)) for part in self.parts])
 
     def frames(self) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from prcli.data.atoms_frame import write_frame
 from prcli.data.conversion_notes import ConversionNotes
 from prcli.data.extxyz import FrameIndex, index_frames, open_frames
 from prcli.data.provenance import stamp_file
-from prcli.data.structure_formats import find_format
+from prcli.data.structure_formats import find_format, refuse_other_text
 from prcli.errors import FormatError
 from prcli.records import Progress, no_progress
 from prcli.wording import counted
@@ -61,6 +61,9 @@ def index_structures(
     stamp = stamp_file(path, None if digest else "")
     with closing(found.open(os.fspath(path))) as file:
         n_atoms = file.count_atoms()
+    # Parsers that look for certain lines find nothing, or an empty structure, in any text.
+    if found.by_name and not n_atoms.any():
+        refuse_other_text(path, found)
     if not len(n_atoms):
         raise FormatError(
             "file holds no structures",

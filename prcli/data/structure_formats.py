@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,11 +50,14 @@ class StructureFormat:
         For messages.
     open : callable
         Makes a `StructureFile` of a path.
+    by_name : bool
+        Whether nothing but the name of the file speaks for the format.
     """
 
     name: str
     title: str
     open: Callable[[str], StructureFile]
+    by_name: bool = False
 
 
 TRAJECTORY = StructureFormat("traj", "ASE trajectory", TrajectoryFile)
@@ -75,6 +78,10 @@ _OWN_READERS: dict[str, Callable[[str], StructureFile]] = {
 }
 #: What ASE may take an arbitrary file for: those told above, and servers.
 _NOT_FROM_ASE = frozenset(("traj", "db", "mysql", "postgresql", "bundletrajectory"))
+_RENAME = (
+    "convert a file of another format with `ase convert`, or give it the name that its format "
+    "goes by, such as POSCAR or x.cif"
+)
 
 
 def find_format(path: str | os.PathLike[str]) -> StructureFormat | None:
@@ -109,14 +116,16 @@ def find_format(path: str | os.PathLike[str]) -> StructureFormat | None:
             if compressed:
                 raise _packed(path, known)
             return known
-    name, title = _ask_ase(path)
+    name, title, by_name = _ask_ase(path, head)
     if name is None:
         raise _unknown(path, head)
     if name in ("extxyz", "xyz"):
         return None
     if name in _OWN_READERS and not compressed:
-        return StructureFormat(name, title, _OWN_READERS[name])
-    return StructureFormat(name, title, partial(AseFile, format_name=name, title=title))
+        return StructureFormat(name, title, _OWN_READERS[name], by_name)
+    told = f"{title} (told by the name)" if by_name else title
+    reader = partial(AseFile, format_name=name, title=told)
+    return StructureFormat(name, title, reader, by_name)
 
 
 def is_structure_file(path: str | os.PathLike[str]) -> bool:
@@ -150,8 +159,8 @@ def _is_compressed(path: str | os.PathLike[str], head: bytes) -> bool:
         return file.read(len(head)) != head
 
 
-def _ask_ase(path: str | os.PathLike[str]) -> tuple[str | None, str]:
-    """Let ASE tell the format, by name and content; give its name and description."""
+def _ask_ase(path: str | os.PathLike[str], head: bytes) -> tuple[str | None, str, bool]:
+    """Let ASE tell the format: its name and description, and whether the file's name decides."""
     from ase.io.formats import UnknownFileTypeError, filetype, get_ioformat
 
     try:
@@ -160,10 +169,10 @@ def _ask_ase(path: str | os.PathLike[str]) -> tuple[str | None, str]:
             name = str(filetype(os.path.abspath(path), guess=False))
         known = get_ioformat(name)
         if name in _NOT_FROM_ASE or not known.can_read:
-            return None, ""
+            return None, "", False
     except UnknownFileTypeError:
-        return None, ""
-    return name, str(known.description)
+        return None, "", False
+    return name, str(known.description), not known.match_magic(head)
 
 
 def _packed(path: str | os.PathLike[str], known: StructureFormat) -> FormatError:
@@ -176,19 +185,42 @@ def _packed(path: str | os.PathLike[str], known: StructureFormat) -> FormatError
     )
 
 
+def refuse_other_text(path: str | os.PathLike[str], found: StructureFormat) -> NoReturn:
+    """Refuse a file in which the reader of the format that its name suggests finds no structure."""
+    with open_stream(path) as stream, read_errors(path):
+        head = stream.read(_HEAD_BYTES)
+    raise FormatError(
+        "not a file of structures",
+        where=os.fspath(path),
+        expected=f"{_known_formats()}; by its name it would be: {found.title}",
+        got=f"a file that begins with {_first_line(head)!r}, and no structure in it",
+        remedy=f"name the file that holds the structures; {_RENAME}",
+    )
+
+
 def _unknown(path: str | os.PathLike[str], head: bytes) -> FormatError:
     """Say what a file could have been."""
+    return FormatError(
+        "not a file of structures in a known format",
+        where=os.fspath(path),
+        expected=_known_formats(),
+        got=f"a file that begins with {_first_line(head)!r}",
+        remedy=_RENAME,
+    )
+
+
+def _known_formats() -> str:
+    """Say what is read."""
     from ase.io.formats import ioformats
 
     n_formats = sum(known.name not in _NOT_FROM_ASE for known in ioformats.values())
     titles = dict.fromkeys(known.title for _, _, known in _MARKS)
-    begin = head.partition(b"\n")[0].rstrip(b"\r")[:40].decode("utf-8", "replace")
-    return FormatError(
-        "not a file of structures in a known format",
-        where=os.fspath(path),
-        expected=f"extxyz, which begins with a number of atoms; {', '.join(titles)}; or one of "
-        f"{n_formats} formats that ASE tells by their content or name (`ase info --formats`)",
-        got=f"a file that begins with {begin!r}",
-        remedy="convert it with `ase convert`, or give it the name that its format goes by, "
-        "such as POSCAR or x.cif",
+    return (
+        f"extxyz, which begins with a number of atoms; {', '.join(titles)}; or one of "
+        f"{n_formats} formats that ASE tells by their content or name (`ase info --formats`)"
     )
+
+
+def _first_line(head: bytes) -> str:
+    """Begin of a file, for messages."""
+    return head.lstrip().partition(b"\n")[0].rstrip(b"\r")[:40].decode("utf-8", "replace")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from prcli.environments.crowding import why_out_of_reach, why_too_small
 from prcli.environments.geometry_options import GeometryOptions
 from prcli.environments.surroundings import complete_vectors, shortest_distances
 from prcli.environments.template import Template
@@ -56,7 +57,7 @@ def displace(
     Raises
     ------
     RequestError
-        If no such displacements are found in `options.max_tries` tries.
+        If no such displacements are found in `options.max_tries` tries, or none can be.
     """
     free = np.flatnonzero(template.is_free)
     if not len(free):
@@ -70,14 +71,42 @@ def displace(
         offence = find_offence(displaced, options)
         if offence is None:
             return displaced, n_tries
+        if n_tries == 1:
+            _require_hope(template, options, offence, where)
         moving, reason = offence.free, offence.reason
-    raise RequestError(
+    raise _refusal(
         f"no displacements keep all atoms apart, after {options.max_tries} tries for "
         f"{len(moving)} of {len(free)} atoms",
+        options,
+        reason,
+        where,
+    )
+
+
+def _require_hope(
+    template: Template, options: GeometryOptions, offence: Offence, where: str
+) -> None:
+    """Refuse at once what no number of tries would bring about."""
+    reason = None
+    if options.sigma == 0.0:
+        reason = f"{offence.reason}, without displacements"
+    if reason is None:
+        reason = why_too_small(template, options.contact)
+    if reason is None:
+        pairs = close_pairs(template, options.contact)
+        reason = why_out_of_reach(*pairs, template.is_free, options)
+    if reason is not None:
+        raise _refusal("no displacements can keep all atoms apart", options, reason, where)
+
+
+def _refusal(what: str, options: GeometryOptions, got: str, where: str) -> RequestError:
+    """Say that atoms do not get far enough apart."""
+    return RequestError(
+        what,
         where=where,
         expected=f"atoms at least {options.contact:g} angstrom apart, and none but their own "
         f"within {options.cutoff:g} angstrom of the centres",
-        got=reason,
+        got=got,
         remedy="give a smaller --contact, or another --sigma, --buffer or --seed",
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.errors import FeatureError
+from prcli.numerics.overflow import refuse_candidate
 
 FloatArray = NDArray[np.float64]
 
@@ -87,12 +87,7 @@ class BlockGroup:
             variances = np.einsum("cij,cij->ci", self.rows, self.rows)
         finite = np.isfinite(variances).all(axis=1)
         if not finite.all():
-            raise FeatureError(
-                "features of a candidate are so large that their squares overflow",
-                where=f"candidate {int(self.members[np.argmin(finite)])} of the pool",
-                expected="features of the magnitude of those of the training set",
-                remedy="check the units and the program that wrote them",
-            )
+            refuse_candidate(int(self.members[np.argmin(finite)]))
         np.sqrt(1.0 + variances, out=self.lengths)
         np.divide(self.rows, self.lengths[:, :, np.newaxis], out=self.rows)
         np.matmul(self.rows, self.rows.transpose(0, 2, 1), out=self.gram)

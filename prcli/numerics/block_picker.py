@@ -15,6 +15,7 @@ from prcli.numerics.block_source import BlockSource
 from prcli.numerics.candidates import Effect, choose, contested
 from prcli.numerics.gate import Gate, open_gate
 from prcli.numerics.objectives import Objective
+from prcli.numerics.overflow import counted_from
 from prcli.numerics.part_threads import for_each
 from prcli.numerics.pickers import with_costs
 from prcli.numerics.pool_share import PoolShare
@@ -73,9 +74,10 @@ class BlockPicker:
         self._n_threads = n_threads
         targets.refresh()
         barred = self._gate.barred[self._share.part]
-        self._screen = BlockScreen(
-            objective, pool, targets, weights, n_to_select, barred, n_threads
-        )
+        with counted_from(self._share.first):
+            self._screen = BlockScreen(
+                objective, pool, targets, weights, n_to_select, barred, n_threads
+            )
         self.n_exact = 0
         self.n_whitenings = 0
 

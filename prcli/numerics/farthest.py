@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from prcli.numerics.overflow import refuse_candidate
 from prcli.numerics.passes import BLOCK_CANDIDATES, best_project, lengths_of
 from prcli.numerics.pool_coordinates import PoolCoordinates, make_coordinates
-from prcli.numerics.pool_frame import refuse_overflow
 from prcli.numerics.rigidity import squared_norms
 from prcli.numerics.row_source import RowSource
 from prcli.records import Precision
@@ -129,7 +129,7 @@ class FarthestOrder:
                 norms = squared_norms(rows)
             if not np.isfinite(norms).all():
                 # The middle of the first rows may itself be far off because of one of them.
-                refuse_overflow(start + int(np.argmax(np.abs(rows).max(axis=1))))
+                refuse_candidate(start + int(np.argmax(np.abs(rows).max(axis=1))))
             self._norms[here] = norms
             self._points.put(start, rows, lengths_of(norms))
         # Relative to the centre.

@@ -13,6 +13,7 @@ from prcli.numerics.baselines import Order
 from prcli.numerics.candidates import Effect, choose, effects, leaders_of
 from prcli.numerics.gate import Gate, open_gate
 from prcli.numerics.objectives import Objective
+from prcli.numerics.overflow import counted_from
 from prcli.numerics.pool_share import PoolShare
 from prcli.numerics.posterior import TargetFrame
 from prcli.numerics.row_source import RowSource
@@ -88,15 +89,16 @@ class GreedyPicker:
         # holds, which may be most of the memory there is, until the next one holds as much.
         gate, part = self._gate, self._share.part
         price = 1.0 if costs is None else 1.0 / costs[part]
-        self._screen = make_screen(
-            objective,
-            pool,
-            targets,
-            weights,
-            n_to_select,
-            holding,
-            worth=lambda: np.where(gate.closed[part], 0.0, price),
-        )
+        with counted_from(self._share.first):
+            self._screen = make_screen(
+                objective,
+                pool,
+                targets,
+                weights,
+                n_to_select,
+                holding,
+                worth=lambda: np.where(gate.closed[part], 0.0, price),
+            )
         self.n_exact = 0
         self.n_whitenings = 0
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.blas import dtrsm
 
-from prcli.errors import FeatureError
+from prcli.numerics.overflow import LARGEST_VARIANCE, refuse_candidate
 from prcli.numerics.passes import Project, lengths_of, project_rows
 from prcli.numerics.pool_coordinates import Products, make_coordinates
 from prcli.numerics.posterior import RowStep, TargetFrame
@@ -96,7 +96,7 @@ class PoolFrame:
         Raises
         ------
         FeatureError
-            If the square of a row overflows.
+            If the square of a row is too large.
         """
         # The targets' whitening may be older; from here on the picks of both are the same.
         self._targets.refresh()
@@ -107,8 +107,8 @@ class PoolFrame:
             z = whiten(rows, factor, overwrite=True)
             with np.errstate(over="ignore", invalid="ignore"):
                 variances = squared_norms(z)
-            if not np.isfinite(variances).all():
-                refuse_overflow(start + int(np.argmin(np.isfinite(variances))))
+            if not (variances <= LARGEST_VARIANCE).all():
+                refuse_candidate(start + int(np.argmin(variances <= LARGEST_VARIANCE)))
             self.q_fresh[start : start + len(z)] = variances
             self._coordinates.put(start, z, lengths_of(variances))
             if visit is not None:
@@ -204,13 +204,3 @@ class PoolFrame:
         makes 2 ε √n q_fresh in q by Cauchy and Schwarz, and less in a covariance.
         """
         return 2.0 * self._coordinates.rounding * math.sqrt(1.0 + len(self.chain))
-
-
-def refuse_overflow(index: int) -> None:
-    """Refuse a candidate whose squared length is not finite."""
-    raise FeatureError(
-        "features of a candidate are so large that their squares overflow",
-        where=f"candidate {index} of the pool",
-        expected="features of the magnitude of those of the training set",
-        remedy="check the units and the program that wrote them",
-    )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from prcli.numerics.blas_threads import one_blas_thread
 from prcli.numerics.chain import FEW_FOR_BLAS, Chain
+from prcli.numerics.overflow import check_targets
 from prcli.numerics.passes import (
     FEW_DIRECTIONS,
     Loops,
@@ -148,6 +149,7 @@ class TargetFrame:
         self._project: Project = project_rows
         self._turn: Turn | None = None
         self._start(posterior.factor())
+        check_targets(self.v, rows)
 
     def use(self, loops: Loops) -> None:
         """Let other implementations of the loops do the work."""

@@ -8,6 +8,9 @@ from scipy.linalg.blas import dtrsm, dtrsv
 
 FloatArray = NDArray[np.float64]
 
+#: Squared lengths of rows from which on they are divided by it before they are multiplied again.
+_LARGEST_SQUARE = 1e150
+
 
 def whiten(
     rows: NDArray[np.floating], factor: FloatArray, *, overwrite: bool = False
@@ -105,11 +108,17 @@ def prior_shares(
     Returns
     -------
     shares : ndarray of shape (M,)
-        0 for a row of zeros.
+        0 for a row of zeros, and for one that is not finite.
     """
     variances = squared_norms(whitened)
     if not whitened.size:
         return variances
+    if not variances.max() <= _LARGEST_SQUARE:
+        # A share does not depend on the length of its row.
+        largest = np.abs(whitened).max(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):
+            whitened = whitened / np.where(largest > 0.0, largest, 1.0)
+        variances = squared_norms(whitened)
     solved = dtrsm(1.0, factor, whitened.T, side=0, lower=0, trans_a=0).T
     held = solved * prior_root if prior_root.ndim == 1 else solved @ prior_root.T
     shares = np.zeros(len(variances))
@@ -118,7 +127,11 @@ def prior_shares(
 
 
 def reciprocal(values: FloatArray) -> FloatArray:
-    """1/x with 1/0 = inf and no warning: a row of zeros is held infinitely firmly."""
+    """1/x with 1/0 = inf and no warning: a row of zeros is held infinitely firmly.
+
+    What is not a number stays so.
+    """
     result = np.full(values.shape, np.inf)
-    np.divide(1.0, values, out=result, where=values > 0.0)
+    with np.errstate(over="ignore"):
+        np.divide(1.0, values, out=result, where=~(values <= 0.0))
     return result

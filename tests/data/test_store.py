@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from prcli.data import hdf5_file
 from prcli.data.checks import atom_offsets
+from prcli.data.dataset import Dataset, Part
 from prcli.data.digests import atom_digests, compute_digests, content_digest_of, row_digests
 from prcli.data.feature_table import FeatureTable
 from prcli.data.features import Features
@@ -617,6 +620,40 @@ def test_damaged_chunk_is_noticed_when_read(tmp_path: Path) -> None:
         assert store.structures is not None
         with pytest.raises(InputFileError, match="damaged"):
             store.structures.read(0, 3)
+
+
+@pytest.mark.parametrize("length", [None, 16])
+def test_strings_are_read_piece_by_piece(tmp_path: Path, monkeypatch, length) -> None:
+    monkeypatch.setattr(hdf5_file, "_STRINGS_AT_A_TIME", 2)
+    texts = ["a", "", "longer", "b", "äöü", "the longest", "c"]
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        dtype = h5py.string_dtype("utf-8", length)
+        values = np.array([text.encode() for text in texts], dtype="S16").astype(dtype)
+        dataset = file.create_dataset("x", data=values, dtype=dtype)
+        empty = file.create_dataset("empty", shape=(0,), dtype=dtype)
+        found = hdf5_file.read_strings(dataset)
+        assert found.tolist() == texts
+        assert found.dtype == np.dtype("U11")
+        assert hdf5_file.read_strings(empty).tolist() == []
+
+
+def test_column_of_strings_takes_hardly_more_memory_than_it_holds(tmp_path: Path) -> None:
+    n = 300_000
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file.attrs.update({"format": "prcli-features", "version": 1, "convention": "mean"})
+        file["structures/n_atoms"] = np.ones(n, dtype=np.int32)
+        file["structures/features"] = np.ones((n, 1), dtype=np.float32)
+        dtype = h5py.string_dtype("utf-8", 10)
+        file["structures/config"] = np.full(n, b"0123456789", dtype="S10").astype(dtype)
+    with open_store(tmp_path / "s.h5") as store:
+        data = Dataset([Part(store, range(n))], "pool")
+        tracemalloc.start()
+        column = data.column("config")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert column.nbytes == 40 * n
+    # One column, and what is decoded at a time.
+    assert peak < column.nbytes + 10_000_000
 
 
 def test_absent_column_lists_those_that_are_there(tmp_path: Path) -> None:

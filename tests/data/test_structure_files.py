@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import pickle
+import re
 import shutil
 import sqlite3
 import sys
@@ -493,6 +494,36 @@ def test_wrong_content_under_a_name_of_a_format(tmp_path):
     with pytest.raises(InputFileError, match="structures cannot be read") as caught:
         index_structures(path)
     assert "VASP POSCAR" in str(caught.value.expected)
+
+
+def test_reason_of_a_reader_that_says_nothing_is_one_line(tmp_path):
+    path = tmp_path / "x.cif"
+    path.write_text("some text\n")
+    with pytest.raises(InputFileError, match="structures cannot be read") as caught:
+        index_structures(path)
+    assert "CIF-file (told by the name)" in str(caught.value.expected)
+    # What the parser asserts: it raises without a word.
+    assert re.fullmatch("AssertionError: assert .+", str(caught.value.got))
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("README.md", "CASTEP molecular dynamics file"),
+        ("README.md.gz", "CASTEP molecular dynamics file"),
+        ("notes.pdb", "Protein Data Bank"),
+    ],
+)
+def test_text_in_which_a_reader_finds_no_structure(tmp_path, name, title):
+    path = tmp_path / name
+    text = b"# My data\n\nStructures of carbon.\n"
+    path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+    with pytest.raises(FormatError, match="not a file of structures") as caught:
+        index_structures(path)
+    assert "extxyz, which begins with a number of atoms" in str(caught.value.expected)
+    assert f"by its name it would be: {title}" in str(caught.value.expected)
+    assert caught.value.got == "a file that begins with '# My data', and no structure in it"
+    assert "name the file that holds the structures" in str(caught.value.remedy)
 
 
 def test_database_without_rows(tmp_path):

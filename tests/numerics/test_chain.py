@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from prcli.numerics import chain as chain_module
 from prcli.numerics.chain import Chain
 from prcli.numerics.kernels import turn_rows
 
@@ -103,3 +104,31 @@ def test_last_factor_is_that_of_the_last_pick():
     u, beta = chain.last()
     assert u.tolist() == [0.0, 1.0]
     assert beta == pytest.approx(1.0 - 1.0 / np.sqrt(5.0), rel=1e-15)
+
+
+@each_turn
+@pytest.mark.parametrize("n_picks", [30, 31, 32])
+def test_factors_that_are_multiplied_out_change_nothing(turn, n_picks, monkeypatch):
+    g = np.random.default_rng(6)
+    picks, rows = g.normal(size=(n_picks, 5)), g.normal(size=(6, 5))
+    kept = chain_of(picks, turn)
+    monkeypatch.setattr(chain_module, "MOST_FACTORS", 3)
+    multiplied = chain_of(picks, turn)
+    assert len(multiplied) == len(kept) == n_picks
+    np.testing.assert_allclose(multiplied.brought_back, kept.brought_back, atol=1e-14)
+    for some in (rows, rows[0]):
+        for n in (None, n_picks - 1):
+            for name in ("apply", "apply_transposed"):
+                found = getattr(multiplied, name)(some, n)
+                np.testing.assert_allclose(found, getattr(kept, name)(some, n), atol=1e-14)
+    with pytest.raises(ValueError, match="multiplied out"):
+        multiplied.apply(rows, 4)
+
+
+@each_turn
+def test_many_picks_take_no_more_memory_than_some(turn):
+    g = np.random.default_rng(7)
+    chain = chain_of(g.normal(size=(3 * chain_module.MOST_FACTORS, 2)), turn)
+    chain.apply(np.eye(2, 2)[np.zeros(9, dtype=int)])
+    held = [each for each in vars(chain).values() if isinstance(each, np.ndarray)]
+    assert max(each.size for each in held) <= chain_module.MOST_FACTORS**2

@@ -5,6 +5,7 @@ import pytest
 from oracles import ExactSelection
 from problems import decaying, factor_of, make_problem, posterior_of
 
+from prcli.errors import FeatureError
 from prcli.numerics import posterior as module
 from prcli.numerics.posterior import Posterior, TargetFrame
 from prcli.numerics.rigidity import squared_norms, whiten
@@ -38,6 +39,18 @@ def test_trial_factor_is_the_one_after_adding():
     assert np.array_equal(state.factor(), before)
     state.add(pick)
     np.testing.assert_allclose(trial, state.factor(), atol=1e-14)
+
+
+@pytest.mark.parametrize(("factor", "size"), [(1e80, "large"), (1e200, "large"), (1e-200, "small")])
+def test_targets_of_rigidities_out_of_range_are_refused(factor, size):
+    problem = make_problem("normal", 1e-2, 5)
+    targets = problem.targets.copy()
+    targets[0] = 0.0
+    TargetFrame(posterior_of(problem), targets)
+    targets[2] *= factor
+    with pytest.raises(FeatureError, match=f"so {size} that its rigidity") as caught:
+        TargetFrame(posterior_of(problem), targets)
+    assert str(caught.value.where).startswith("target 2 ")
 
 
 @pytest.mark.parametrize("n_targets", [0, 1, 5])

@@ -7,12 +7,13 @@ from functools import partial
 
 import numpy as np
 import pytest
-from block_problems import BlockProblem, block_posterior, block_problems
+from block_problems import BlockProblem, block_posterior, block_problems, make_blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from problems import OBJECTIVE_NAMES, Problem, indices, make_problem, posterior_of, problems
 from thread_ranks import run_ranks
 
+from prcli.errors import FeatureError
 from prcli.numerics.block_picker import BlockPicker
 from prcli.numerics.block_source import ArrayBlocks
 from prcli.numerics.candidates import _COORDINATE_ERROR
@@ -108,6 +109,21 @@ def assert_same(found, wanted):
         np.testing.assert_allclose(*numbers, rtol=rtol)
     margins = [[pick.margin for pick in each.picks] for each in (found, wanted)]
     np.testing.assert_allclose(*margins, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
+@pytest.mark.parametrize("are_blocks", [False, True])
+def test_candidate_that_overflows_is_named_by_its_place_in_the_pool(objective, are_blocks):
+    if are_blocks:
+        problem = make_blocks("normal", 1e-2, 3)
+        place = next(i for i in range(5, 10) if len(problem.pool[i]))
+    else:
+        problem, place = make_problem("normal", 1e-2, 3, n_candidates=9), 7
+    problem.pool[place][:] *= 1e200
+    cuts = [0, 2, 4, len(problem.pool)]
+    with pytest.raises(FeatureError, match="overflow") as caught:
+        select_as_ranks(problem, objective, 2, cuts)
+    assert caught.value.where == f"candidate {place} of the pool"
 
 
 @pytest.mark.parametrize("size", [2, 3, 4])

@@ -82,6 +82,11 @@ def test_reciprocal_knows_zero():
     assert reciprocal(np.array([0.0, 4.0])).tolist() == [np.inf, 0.25]
 
 
+def test_reciprocal_beyond_the_range_is_silent_and_nan_stays():
+    found = reciprocal(np.array([1e-310, np.inf, np.nan]))
+    np.testing.assert_array_equal(found, [np.inf, 0.0, np.nan])
+
+
 def test_components_are_rows_with_the_other_columns_zero():
     g = np.random.default_rng(2)
     rows, targets = decaying(g, 30, 8), decaying(g, 6, 8)
@@ -141,6 +146,20 @@ def test_share_of_the_prior_is_that_of_the_inverse(kind):
     variances = np.einsum("ti,ij,tj->t", targets, inverse, targets)
     np.testing.assert_allclose(shares[:3], held[:3] / variances[:3], rtol=1e-9)
     assert shares[3] == 0.0
+
+
+@pytest.mark.parametrize("kind", ["diagonal", "full"])
+def test_share_of_the_prior_does_not_depend_on_the_length_of_a_row(kind):
+    g = np.random.default_rng(8)
+    factor = np.asfortranarray(np.triu(g.normal(size=(4, 4))) * [1e-3, 1.0, 1.0, 10.0])
+    root = g.uniform(0.5, 2.0, 4) if kind == "diagonal" else np.triu(g.normal(size=(4, 4)))
+    rows = g.normal(size=(5, 4))
+    expected = prior_shares(rows, factor, root, 1e-9)
+    assert 0.0 < expected.min() < expected.max() < 1.0
+    longer = np.array([[1e155], [1.0], [1e200], [1e300], [0.0]]) * rows
+    shares = prior_shares(longer, factor, root, 1e-9)
+    np.testing.assert_allclose(shares[:4], expected[:4], rtol=1e-12)
+    assert shares[4] == 0.0
 
 
 def test_what_no_training_row_touches_is_held_by_the_prior_alone():

@@ -78,11 +78,12 @@ def test_variances_never_become_negative():
     np.testing.assert_allclose(out**2 >= frame.q_fresh, frame.q == 0.0)
 
 
-def test_candidates_that_overflow_are_refused():
+@pytest.mark.parametrize("factor", [1e80, 1e200])
+def test_candidates_that_overflow_are_refused(factor):
     rng = np.random.default_rng(0)
     posterior = Posterior(np.linalg.qr(rng.normal(size=(9, 3)), mode="r"), np.ones(3), 1e-3)
     pool = rng.normal(size=(9, 3))
-    pool[4] *= 1e200
+    pool[4] *= factor
     with pytest.raises(FeatureError, match="overflow") as caught:
         PoolFrame(ArrayRows(pool), TargetFrame(posterior, pool[:0])).whiten()
     assert "candidate 4" in str(caught.value)

@@ -116,6 +116,17 @@ def test_factorizations_of_doubtful_candidates_agree(kind, regularizer, objectiv
     assert complaints(problem, objective, indices(select(problem, objective, 4))) == []
 
 
+def test_doubt_about_one_target_brings_no_noise_of_others():
+    """A tie that holds in targets which a candidate hardly changes, next to one it resolves."""
+    weights = np.array([0.42672195, 1.94061175, 1.52329149, 0.36121374, 0.28373973])
+    problem = make_problem(
+        "targets-nearly-in-pool", 1e-11, 79800712, n_columns=8, n_rows=7, n_candidates=28
+    )
+    problem = replace(problem, weights=weights)
+    picks = indices(select(problem, "mean-pr", 23))
+    assert complaints(problem, "mean-pr", picks) == []
+
+
 @pytest.mark.parametrize("objective", OBJECTIVE_NAMES)
 def test_more_picks_than_a_chain_is_long(objective):
     problem = make_problem("normal", 1e-5, 8, n_columns=5, n_candidates=160)
