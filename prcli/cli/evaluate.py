@@ -81,7 +81,7 @@ from prcli.wording import counted
     show_default=True,
     help="Whose rigidities are averaged.",
 )
-@click.option("--exclude-train", is_flag=True, help="Leave training structures in the pool out.")
+@click.option("--exclude-train", is_flag=True, help="Leave out what is in the training set.")
 @click.option("--where", metavar="EXPRESSION", help="Filter on the pool, for all strategies.")
 @click.option(
     "--structures",

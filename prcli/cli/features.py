@@ -77,7 +77,11 @@ COLUMN_OPTIONS = (
         help="Elements that get columns; default those that occur. Sets that go together need "
         "the same.",
     ),
-    click.option("--blocks", metavar="NAME:WIDTH,...", help="Components of the model, in order."),
+    click.option(
+        "--blocks",
+        metavar="NAME:WIDTH,...",
+        help="Components of the model, in order; sets whose blocks differ do not go together.",
+    ),
     click.option(
         "--feature-kind",
         type=click.Choice(["last-layer", "descriptor"]),
@@ -157,7 +161,7 @@ def import_command(
     """Turn features that another program wrote into a feature store.
 
     STRUCTURES is the extxyz file (plain, gzip, bzip2 or xz; with an optional slice such as
-    @::10; - for stdin) that the features belong to.
+    @::10; - for stdin, with a slice -- -@::10) that the features belong to.
 
     \b
     Examples:

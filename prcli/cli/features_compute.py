@@ -27,10 +27,11 @@ from prcli.wording import counted
 if TYPE_CHECKING:
     from prcli.workflows.compute_request import ComputeSummary
 
-_HELP = """Describe the atoms of STRUCTURES by {name} features.
+_HELP = """Describe the atoms of STRUCTURES by {title} features.
 
 STRUCTURES is an extxyz file (plain, gzip, bzip2 or xz; with an optional slice such as @::10; -
-for stdin). The store holds the features of every atom and their means per structure.
+for stdin, with a slice -- -@::10). The store holds the features of every atom and their means per
+structure.
 
 \b
 Examples:
@@ -40,6 +41,9 @@ Examples:
 
 #: What must be given beside the structures.
 _EXAMPLES = {"lode": " --hypers lode.toml"}
+
+#: Names as people write them.
+_TITLES = {"soap": "SOAP", "lode": "LODE"}
 
 
 class FeaturizerGroup(click.Group):
@@ -164,8 +168,9 @@ RUN_OPTIONS = (
 
 def make_command(name: str) -> click.Command:
     """Make the command of one featurizer."""
+    title, example = _TITLES.get(name, name), _EXAMPLES.get(name, "")
 
-    @click.command(name, help=_HELP.format(name=name, example=_EXAMPLES.get(name, "")))
+    @click.command(name, help=_HELP.format(name=name, title=title, example=example))
     @compose(structures_arg, output_opt, *COLUMN_OPTIONS, *RUN_OPTIONS)
     def command(**choices: Any) -> None:
         run_compute(name, **choices)

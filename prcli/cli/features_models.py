@@ -26,12 +26,14 @@ Examples:
 #: What the help says of each featurizer that runs a model.
 MODEL_FEATURIZERS = {
     "mace": {
+        "short": "Describe atoms by the last layer or the layers of a MACE model.",
         "model": "the file NAME.model that MACE wrote at the end of a training",
         "file": "run.model",
         "last_layer": "of MACE, the scalar inputs of all its readouts",
         "descriptors": "the invariant features of its layers",
     },
     "metatomic": {
+        "short": "Describe atoms by a metatomic model, such as PET of metatrain.",
         "model": "a file exported for metatomic, as mtt export or upet write it",
         "file": "model.pt",
         "last_layer": "of metatrain's models, their output of that name, and a column for each "
@@ -79,7 +81,7 @@ def make_model_command(name: str) -> click.Command:
     @click.command(
         name,
         help=_HELP.format(name=name, **MODEL_FEATURIZERS[name]),
-        short_help=f"Describe atoms by a model of {name}.",
+        short_help=MODEL_FEATURIZERS[name]["short"],
     )
     @click.argument("model", metavar="MODEL")
     @compose(structures_arg, output_opt, *options, *RUN_OPTIONS)

@@ -70,7 +70,7 @@ _OBJECTIVES = ["mean-pr", "mean-log-pr", "min-pr", "mean-variance", "log-det"]
     help="Greedy by the objective, or a baseline.",
 )
 @target_options
-@click.option("--exclude-train", is_flag=True, help="Leave training structures in the pool out.")
+@click.option("--exclude-train", is_flag=True, help="Leave out what is in the training set.")
 @click.option(
     "--where",
     metavar="EXPRESSION",
