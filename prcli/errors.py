@@ -42,6 +42,13 @@ class PrcliError(Exception):
         self.remedy = remedy
         super().__init__(what, where, expected, got, remedy)
 
+    def rename(self, path: str, name: str) -> None:
+        """Call a file in the message by another name."""
+        for part in ("where", "expected", "got", "remedy"):
+            text = getattr(self, part)
+            if text is not None:
+                setattr(self, part, text.replace(path, name))
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Let it pass between processes."""
         return _rebuild, (type(self), dict(vars(self)))

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
-from prcli.errors import InputFileError
+from prcli.errors import InputFileError, PrcliError
 
 #: What decompression raises when the compressed data are cut short or damaged. A damaged
 #: header is an OSError without error number, which `read_errors` tells from the system's own.
@@ -167,7 +167,12 @@ def spool(stream: BinaryIO, folder: str | os.PathLike[str] | None = None) -> Ite
             file.flush()
         except OSError as error:
             raise _no_space(place, error) from error
-        yield Path(file.name)
+        try:
+            yield Path(file.name)
+        except PrcliError as error:
+            # Nobody knows the file by that name, and it is about to go.
+            error.rename(file.name, "-")
+            raise
 
 
 def _compression(head: bytes) -> str | None:

@@ -177,11 +177,13 @@ def _separate(
     known: dict[bytes, FloatArray] = {}
     result = []
     for effect in shortlist:
-        if effect.index in doubtful:
+        if effect.index in doubtful and effect.uncertainty > 0.0:
             key = effect.rows.tobytes()
             if key not in known:
                 known[key] = targets.exact_variances(effect.rows)
-            v_new = known[key]
+            # Elsewhere v − K²/(1+q) keeps more digits of the drop than a new factor does.
+            resolved = effect.v_new < STABLE_BELOW * targets.v
+            v_new = np.where(resolved, known[key], effect.v_new)
             drop = np.maximum(targets.v - v_new, 0.0)
             gain = objective.gain(targets.v, v_new, drop, weights, effect.log_det)
             effect = replace(effect, v_new=v_new, gain=gain, uncertainty=0.0)

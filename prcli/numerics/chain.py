@@ -21,6 +21,9 @@ FloatArray = NDArray[np.float64]
 #: Rows for which one thread of linear algebra is as fast as many.
 FEW_FOR_BLAS = 16
 
+#: Factors that are kept one by one at most, unless there are more columns.
+MOST_FACTORS = 512
+
 
 class Chain:
     """Product of the factors A of the picks since a whitening.
@@ -48,14 +51,18 @@ class Chain:
         self._betas: FloatArray = np.empty(8)
         self._triangle: FloatArray = np.zeros((8, 8))
         self._length = self._n_merged = 0
+        self._product: FloatArray | None = None
+        self._n_multiplied = 0
         self.brought_back: FloatArray = np.zeros(n_columns)
 
     def __len__(self) -> int:
         """Return the number of picks since the whitening."""
-        return self._length
+        return self._n_multiplied + self._length
 
     def append(self, z: FloatArray, q: float) -> None:
         """Add the factor of a pick with present coordinates `z`, shape (D,), |z|² = q."""
+        if self._length >= max(MOST_FACTORS, len(z)):
+            self._multiply_out()
         n = self._length
         if n == len(self._betas):
             self._directions = np.concatenate([self._directions, self._directions])
@@ -80,7 +87,25 @@ class Chain:
         return self._apply(rows, n_picks, backwards=True)
 
     def _apply(self, rows: FloatArray, n_picks: int | None, *, backwards: bool) -> FloatArray:
-        n = self._length if n_picks is None else n_picks
+        n = self._length if n_picks is None else n_picks - self._n_multiplied
+        if n < 0:
+            raise ValueError("the first picks have been multiplied out")
+        if self._product is None:
+            return self._turned(rows, n, backwards=backwards)
+        n_rows = 1 if rows.ndim == 1 else len(rows)
+        with one_blas_thread() if n_rows <= FEW_FOR_BLAS else nullcontext():
+            if backwards:
+                return self._turned(rows, n, backwards=True) @ self._product.T
+            return self._turned(rows @ self._product, n, backwards=False)
+
+    def _multiply_out(self) -> None:
+        """Forget the factors but for their product."""
+        self._product = self.apply(np.eye(self._directions.shape[1]))
+        self._n_multiplied += self._length
+        self._length = self._n_merged = 0
+
+    def _turned(self, rows: FloatArray, n: int, *, backwards: bool) -> FloatArray:
+        """Multiply rows with the first n of the factors that are kept."""
         U = self._directions[:n]
         n_rows = 1 if rows.ndim == 1 else len(rows)
         result: FloatArray

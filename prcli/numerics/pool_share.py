@@ -82,11 +82,12 @@ class PoolShare:
     def everyones(self, found: list[Effect]) -> list[Effect]:
         """Effects of candidates of all ranks that can win, tie, or be the runner-up.
 
-        Those of several ranks come without `v_new` and `step`, which belong to the frame of one.
+        Those of several ranks come without `step`, which belongs to the frame of one, and without
+        `v_new` where the gain is certain.
         """
         if self.communicator.size == 1:
             return found
-        light = [replace(each, v_new=each.v_new[:0], step=None) for each in leaders_of(found)]
+        light = [_light(each) for each in leaders_of(found)]
         return [each for those in self.communicator.gather_all(light) for each in those]
 
     def choose(
@@ -128,6 +129,12 @@ class PoolShare:
         is_own = self.first <= index < self.first + self.n_own
         rows = take(index - self.first) if is_own else None
         return next(each for each in self.communicator.gather_all(rows) if each is not None)
+
+
+def _light(effect: Effect) -> Effect:
+    """Leave out what other ranks need not know."""
+    v_new = effect.v_new if effect.uncertainty > 0.0 else effect.v_new[:0]
+    return replace(effect, v_new=v_new, step=None)
 
 
 def _tied(found: list[Effect]) -> list[Effect]:

@@ -40,6 +40,16 @@ def test_stdin_is_spooled_and_removed():
     assert not path.exists()
 
 
+def test_fault_of_stdin_does_not_name_the_temporary_file():
+    with (
+        pytest.raises(InputFileError, match="truncated") as caught,
+        spool(io.BytesIO(TWO_FRAMES[:-8])) as path,
+    ):
+        index_frames(path)
+    assert caught.value.where == "-, frame 1"
+    assert str(path) not in str(caught.value)
+
+
 def test_spooling_without_space_is_an_error(tmp_path):
     with (
         pytest.raises(InputFileError, match="standard input cannot be spooled"),
