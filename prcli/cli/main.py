@@ -13,6 +13,7 @@ import click
 from prcli import __version__
 from prcli.cli.ranks import Rank, as_a_rank
 from prcli.cli.signals import orderly_exits
+from prcli.cli.streams import prepare_streams
 from prcli.errors import PrcliError
 from prcli.parallel.threads import let_idle_threads_sleep
 
@@ -119,6 +120,7 @@ def main() -> NoReturn:
     fell below the threshold that was given, 75 stopped early with a checkpoint, 130 and 143
     interrupted, 141 the reader of the output has closed it. A bug keeps its traceback.
     """
+    prepare_streams()
     let_idle_threads_sleep()
     with as_a_rank() as rank:
         rank.code = _run(rank)
@@ -138,6 +140,9 @@ def _run(rank: Rank) -> int:
         click.echo(f"prcli: error: {error}", err=True)
         code = error.exit_code
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption) and error.option_name == "-@":
+            hint = f"{error.message} A slice of stdin comes after all options and --: -- -@::10"
+            error = click.UsageError(hint, error.ctx)
         error.show()
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):

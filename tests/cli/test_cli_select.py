@@ -371,6 +371,8 @@ def test_target_weight_that_some_frames_lack(fails):
     message = fails("select", *SETS, "-n", "1", "--target-weight", "energy")
     assert "target.h5, structure 0" in message or "structure 1" in message
     assert "energy" in message
+    assert "expected: a weight of every target" in message
+    assert "remedy:   write it there, 0 where a target is not to count" in message
 
 
 def test_unknown_target_weight_lists_the_known(fails):

@@ -33,6 +33,12 @@ def refuses(fails):
     return run
 
 
+def test_slice_of_stdin_is_told_how_to_be_written(refuses, prcli):
+    content = Path("train.xyz").read_bytes()
+    message = refuses("score", "train.hessian", "-@::2", code=2, stdin=content)
+    assert "after all options and --: -- -@::10" in message
+
+
 def each_place(name: str) -> list[tuple[str, ...]]:
     """Commands that read `name` as a data set."""
     return [
