@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from prcli.errors import RequestError
+from prcli.numerics.chain import MOST_FACTORS
 from prcli.parallel.memory import format_size
 from prcli.records import Holding, Precision
 
@@ -19,6 +20,9 @@ _TARGET_COPIES = 5
 
 #: Square matrices over columns that live at the same time.
 _SQUARES = 12
+
+#: Chains of picks that live at the same time: those of pool and targets, and room to grow.
+_CHAINS = 4
 
 _BYTES: dict[Precision, int] = {"float64": 8, "float32": 4, "none": 0}
 
@@ -106,6 +110,15 @@ class SelectionPlan:
         return 8 * self.n_products * self.whitens_pool
 
     @property
+    def picks(self) -> int:
+        """What is kept of the picks themselves, where candidates are single rows."""
+        if not self.whitens_pool or self.n_rows is not None:
+            return 0
+        n_factors = min(self.n_to_select, max(MOST_FACTORS, self.n_columns))
+        kept = self.n_to_select * self.n_columns * self.looks_at_few
+        return 8 * (_CHAINS * n_factors * self.n_columns + n_factors**2 + kept)
+
+    @property
     def _looks_at_pool(self) -> bool:
         return self.whitens_pool or self.keeps_points
 
@@ -128,6 +141,7 @@ class SelectionPlan:
             self.held_pool
             + self.covariances
             + self.products
+            + self.picks
             + self._vectors
             + 8 * self.n_target_copies * self.n_targets * self.n_columns
             + 8 * _SQUARES * self.n_columns**2

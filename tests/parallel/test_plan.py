@@ -120,6 +120,19 @@ def test_plan_counts_what_options_ask_for():
     assert replace(plan, n_target_copies=9).total - plan.total == 4 * 8 * 50 * 128
 
 
+def test_picks_take_memory_up_to_the_width_of_a_row():
+    few, many = plan_of(n_to_select=10), plan_of(n_to_select=5000)
+    assert 8 * 10 * 128 <= few.picks < many.picks
+    assert 8 * 512 * 128 <= many.picks == plan_of(n_to_select=10**6).picks
+    assert few.total - few.picks == many.total - many.picks
+    wide = plan_of(n_columns=2000, n_to_select=5000)
+    assert wide.picks >= 8 * 2000 * 2000
+    # Picks are applied to candidates that have not been looked at for long.
+    lazy = plan_of(needs_cross=False, looks_at_few=True, n_to_select=10**6)
+    assert lazy.picks >= 8 * 10**6 * 128
+    assert plan_of(whitens_pool=False, n_to_select=5000).picks == 0
+
+
 def test_passes_of_options_are_told():
     plan = plan_of(n_to_select=10, stored_bytes=1 << 30)
     assert str(plan).endswith("pool read once, 1.0 GiB")
