@@ -139,14 +139,11 @@ def test_files_of_other_kinds(name):
     assert "prcli features import" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "words"), [("note.txt", "begins with 'Dear all'"), ("note.out", "no structures")]
-)
-def test_text_is_told_to_be_no_structures(folder, name, words):
+@pytest.mark.parametrize("name", ["note.txt", "note.out"])
+def test_text_is_told_to_be_no_structures(folder, name):
     (folder / name).write_text("Dear all\nthe rest follows.\n")
-    with pytest.raises(FormatError) as caught:
+    with pytest.raises(FormatError, match="begins with 'Dear all'") as caught:
         open_input([name], "pool")
-    assert words in str(caught.value)
     assert "--feature-key" not in str(caught.value)
 
 
