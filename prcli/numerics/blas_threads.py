@@ -8,12 +8,15 @@ processors that the loops need, and every small call waits for all of them to be
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 
 import numpy  # noqa: F401  (its library has to be there to be limited)
 import scipy.linalg  # noqa: F401
 from threadpoolctl import ThreadpoolController
+
+#: Rows for which one thread of linear algebra is as fast as many.
+FEW_ROWS = 16
 
 
 @cache
@@ -39,3 +42,8 @@ def one_blas_thread() -> Iterator[None]:
     finally:
         for library, n_threads in zip(libraries, before, strict=True):
             library.set_num_threads(n_threads)
+
+
+def blas_threads_for(n_rows: int) -> AbstractContextManager[None]:
+    """Keep products of few rows on the thread that calls them; leave those of many alone."""
+    return one_blas_thread() if n_rows <= FEW_ROWS else nullcontext()

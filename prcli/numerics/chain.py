@@ -8,18 +8,14 @@ keeps inner products equal to posterior covariances.
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.numerics.blas_threads import one_blas_thread
+from prcli.numerics.blas_threads import blas_threads_for
 from prcli.numerics.passes import FEW_DIRECTIONS, Turn
 
 FloatArray = NDArray[np.float64]
-
-#: Rows for which one thread of linear algebra is as fast as many.
-FEW_FOR_BLAS = 16
 
 #: Factors that are kept one by one at most, unless there are more columns.
 MOST_FACTORS = 512
@@ -30,7 +26,8 @@ class Chain:
 
     Its factors are kept one by one, and as I − Uᵀ T U with the directions as rows of U and T
     upper triangular, as products of Householder reflections are. A compiled loop turns a few rows
-    factor by factor, which reads U once; matrix products turn many.
+    factor by factor, which reads U once; matrix products turn many. Earlier factors, where there
+    would be more than `MOST_FACTORS` and columns, are kept as one matrix.
 
     Parameters
     ----------
@@ -92,11 +89,9 @@ class Chain:
             raise ValueError("the first picks have been multiplied out")
         if self._product is None:
             return self._turned(rows, n, backwards=backwards)
-        n_rows = 1 if rows.ndim == 1 else len(rows)
-        with one_blas_thread() if n_rows <= FEW_FOR_BLAS else nullcontext():
-            if backwards:
-                return self._turned(rows, n, backwards=True) @ self._product.T
-            return self._turned(rows @ self._product, n, backwards=False)
+        if backwards:
+            return _multiplied(self._turned(rows, n, backwards=True), self._product.T)
+        return self._turned(_multiplied(rows, self._product), n, backwards=False)
 
     def _multiply_out(self) -> None:
         """Forget the factors but for their product."""
@@ -107,13 +102,13 @@ class Chain:
     def _turned(self, rows: FloatArray, n: int, *, backwards: bool) -> FloatArray:
         """Multiply rows with the first n of the factors that are kept."""
         U = self._directions[:n]
-        n_rows = 1 if rows.ndim == 1 else len(rows)
+        n_rows = _count(rows)
         result: FloatArray
         if self.turn is not None and n_rows <= FEW_DIRECTIONS:
             result = rows.copy()
             self.turn(U, self._betas[:n], result.reshape(n_rows, -1), backwards)
             return result
-        with one_blas_thread() if n_rows <= FEW_FOR_BLAS else nullcontext():
+        with blas_threads_for(n_rows):
             T = self._merged(n)
             result = rows - ((rows @ U.T) @ (T.T if backwards else T)) @ U
         return result
@@ -128,3 +123,15 @@ class Chain:
             T[j, j] = self._betas[j]
         self._n_merged = max(self._n_merged, n)
         return T[:n, :n]
+
+
+def _count(rows: FloatArray) -> int:
+    """Count rows, (M, D) or (D,)."""
+    return 1 if rows.ndim == 1 else len(rows)
+
+
+def _multiplied(rows: FloatArray, matrix: FloatArray) -> FloatArray:
+    """Multiply rows with a matrix, few of them on one thread."""
+    with blas_threads_for(_count(rows)):
+        products: FloatArray = rows @ matrix
+        return products

@@ -16,7 +16,7 @@ from prcli.numerics.overflow import refuse_candidate
 from prcli.numerics.passes import BLOCK_CANDIDATES, best_project, lengths_of
 from prcli.numerics.pool_coordinates import PoolCoordinates, make_coordinates
 from prcli.numerics.rigidity import squared_norms
-from prcli.numerics.row_source import RowSource
+from prcli.numerics.row_source import RowSource, WrappedRows
 from prcli.records import Precision
 
 FloatArray = NDArray[np.float64]
@@ -207,7 +207,7 @@ class FarthestOrder:
             yield here, self._pool.take(members[here])
 
 
-class CentredRows:
+class CentredRows(WrappedRows):
     """Rows relative to a point; see `RowSource`.
 
     Parameters
@@ -217,27 +217,17 @@ class CentredRows:
     """
 
     def __init__(self, rows: RowSource, centre: FloatArray) -> None:
-        self._rows = rows
+        super().__init__(rows)
         self._centre = centre
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return self._rows.n_rows
-
-    @property
-    def n_columns(self) -> int:
-        """Width of a row."""
-        return self._rows.n_columns
 
     def blocks(self) -> Iterator[tuple[int, FloatArray]]:
         """Yield (index of the first row, rows)."""
-        for start, rows in self._rows.blocks():
+        for start, rows in super().blocks():
             rows -= self._centre
             yield start, rows
 
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> FloatArray:
         """Return some rows, in the order given."""
-        rows = self._rows.take(indices)
+        rows = super().take(indices)
         rows -= self._centre
         return rows

@@ -17,7 +17,9 @@ FloatArray = NDArray[np.float64]
 #: of them are formed, and of a few numbers of order 1.
 LARGEST_VARIANCE = 1e150
 
-_REMEDY = "check the units and the program that wrote them"
+#: What is said of such rows, wherever they are.
+EXPECTED = "features of the magnitude of those of the training set"
+REMEDY = "check the units and the program that wrote them"
 
 
 class CandidateOverflowError(FeatureError):
@@ -37,8 +39,8 @@ def refuse_candidate(position: int) -> NoReturn:
     error = CandidateOverflowError(
         "features of a candidate are so large that their squares overflow",
         where=f"candidate {position} of the pool",
-        expected="features of the magnitude of those of the training set",
-        remedy=_REMEDY,
+        expected=EXPECTED,
+        remedy=REMEDY,
     )
     error.position = position
     raise error
@@ -77,7 +79,7 @@ def check_targets(v: FloatArray, rows: FloatArray) -> None:
             raise FeatureError(
                 f"features of a target are so {size} that its rigidity is out of range",
                 where=f"target {members[0]} of those with a row and a weight",
-                expected="features of the magnitude of those of the training set",
+                expected=EXPECTED,
                 got=f"PR {'below 1e-150' if size == 'large' else 'above 1e150'}",
-                remedy=_REMEDY,
+                remedy=REMEDY,
             )

@@ -7,14 +7,13 @@ variances have shrunk so much that digits would be lost.
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from prcli.numerics.blas_threads import one_blas_thread
-from prcli.numerics.chain import FEW_FOR_BLAS, Chain
+from prcli.numerics.blas_threads import blas_threads_for
+from prcli.numerics.chain import Chain
 from prcli.numerics.overflow import check_targets
 from prcli.numerics.passes import (
     FEW_DIRECTIONS,
@@ -203,7 +202,7 @@ class TargetFrame:
         """Products (m, T) of rows with the coordinates of the targets."""
         if len(rows) <= FEW_DIRECTIONS and self._project is not project_rows:
             return self._project(self.coordinates, rows)
-        with one_blas_thread() if len(rows) <= FEW_FOR_BLAS else nullcontext():
+        with blas_threads_for(len(rows)):
             return project_rows(self.coordinates, rows)
 
     def add(self, rows: FloatArray, step: RowStep | None = None) -> None:

@@ -65,3 +65,33 @@ class ArrayRows:
     def take(self, indices: Sequence[int] | NDArray[np.intp]) -> FloatArray:
         """Return copies of some rows."""
         return np.array(self._rows[np.asarray(indices, dtype=np.intp)], dtype=np.float64)
+
+
+class WrappedRows:
+    """Rows of another source, for what watches or changes them on their way; see `RowSource`.
+
+    Parameters
+    ----------
+    rows : RowSource
+    """
+
+    def __init__(self, rows: RowSource) -> None:
+        self._rows = rows
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self._rows.n_rows
+
+    @property
+    def n_columns(self) -> int:
+        """Width of a row."""
+        return self._rows.n_columns
+
+    def blocks(self) -> Iterator[tuple[int, FloatArray]]:
+        """Yield (index of the first row, rows)."""
+        yield from self._rows.blocks()
+
+    def take(self, indices: Sequence[int] | NDArray[np.intp]) -> FloatArray:
+        """Return some rows, in the order given."""
+        return self._rows.take(indices)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from prcli.data.shards import share_of_rank
 from prcli.numerics.baselines import Order
 from prcli.numerics.block_source import ArrayBlocks, BlockSource
 from prcli.numerics.pool_share import PoolShare
-from prcli.numerics.row_source import ArrayRows, RowSource
+from prcli.numerics.row_source import ArrayRows, RowSource, WrappedRows
 from prcli.records import ALONE, Communicator, Progress, no_progress
 from prcli.workflows.candidate_rows import CandidateRows, Weights
 
@@ -81,7 +81,7 @@ class RankedCandidates(CandidateRows):
         return WatchedBlocks(self._own, self._progress)
 
 
-class WatchedRows:
+class WatchedRows(WrappedRows):
     """Rows of candidates, with a report of how many have been read; see `RowSource`.
 
     Parameters
@@ -91,29 +91,15 @@ class WatchedRows:
     """
 
     def __init__(self, rows: RowSource, progress: Progress) -> None:
-        self._rows = rows
+        super().__init__(rows)
         self._progress = progress
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return self._rows.n_rows
-
-    @property
-    def n_columns(self) -> int:
-        """Width of a row."""
-        return self._rows.n_columns
 
     def blocks(self) -> Iterator[tuple[int, FloatArray]]:
         """Yield (index of the first row, rows)."""
-        for first, rows in self._rows.blocks():
+        for first, rows in super().blocks():
             done = first + len(rows)
             yield first, rows
             self._progress("pool", done, self.n_rows)
-
-    def take(self, indices: Sequence[int] | NDArray[np.intp]) -> FloatArray:
-        """Return some rows, in the order given."""
-        return self._rows.take(indices)
 
 
 class WatchedBlocks:

@@ -17,6 +17,7 @@ from prcli.data.hessian_record import HessianRecord
 from prcli.data.shards import share_of_rank
 from prcli.errors import FeatureError, RequestError
 from prcli.numerics.components import ComponentFactors, component_rows
+from prcli.numerics.overflow import EXPECTED, REMEDY
 from prcli.numerics.rigidity import rigidities
 from prcli.parallel.pieces import pieces_of_all
 from prcli.records import ALONE, Communicator, Progress, no_progress
@@ -187,8 +188,8 @@ def _refuse_overflow(values: FloatArray, start: int, data: Dataset, per: ScorePe
     raise FeatureError(
         "features are so large that their squares overflow",
         where=f"{part.table.label}, structure {position}",
-        expected="features of the magnitude of those of the training set",
-        remedy="check the units and the program that wrote them",
+        expected=EXPECTED,
+        remedy=REMEDY,
     )
 
 
